@@ -1,0 +1,1 @@
+"""Deblur the photographs of your own camera."""

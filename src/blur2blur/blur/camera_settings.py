@@ -1,0 +1,144 @@
+"""What describes a camera; the values live in TOML, `presets/cameras/` or a user's own file."""
+
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from blur2blur.blur.isp import Demosaic, Subsampling
+from blur2blur.settings import Settings, load
+
+
+def _single_value_is_a_range(value: object) -> object:
+    return (value, value) if isinstance(value, int | float) else value
+
+
+def _in_order(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError(f"the lower end {value[0]} is above the upper end {value[1]}")
+    return value
+
+
+def _not_negative(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] < 0:
+        raise ValueError("must not be negative")
+    return value
+
+
+# lower and upper end of what is drawn uniformly for every photograph; one number is both
+SignedRange = Annotated[
+    tuple[float, float], BeforeValidator(_single_value_is_a_range), AfterValidator(_in_order)
+]
+Range = Annotated[SignedRange, AfterValidator(_not_negative)]
+
+
+class ShakeSettings(Settings):
+    """The shake of a hand (see `trajectories.shake_paths`)."""
+
+    length_px: Range = (0, 0)
+    wander: Range = (0, 0)
+    pull: Range = (0, 0)
+    jerks: Annotated[float, Field(ge=0)] = 0
+
+
+class LinearSettings(Settings):
+    """Steady motion in a straight line, added to the shake."""
+
+    length_px: Range = (0, 0)
+    angle_degrees: SignedRange = (0, 180)
+
+
+class SpatialSettings(Settings):
+    """Motion whose blur differs from place to place; it scales with the size of the photograph."""
+
+    roll_degrees: Range = (0, 0)
+    """Rotation about the optical axis during the exposure, to either side."""
+    zoom_percent: SignedRange = (0, 0)
+    """Growth of the image during the exposure, as of a camera that drives forward."""
+    pan_degrees: Range = (0, 0)
+    """Rotation to the left or right during the exposure."""
+    focal_length: Annotated[float, Field(gt=0)] = 0.6
+    """In diagonals of the photograph: 0.6 is the wide main camera of a phone."""
+
+    @property
+    def varies(self) -> bool:
+        """Whether there is any such motion."""
+        return any((*self.roll_degrees, *self.zoom_percent, *self.pan_degrees))
+
+
+class LensSettings(Settings):
+    """Blur of the lens: defocus disk and Gaussian softness."""
+
+    defocus_px: Range = (0, 0)
+    softness_px: Range = (0, 0)
+
+    @property
+    def sharp(self) -> bool:
+        """Whether the lens does not blur at all."""
+        return not any((*self.defocus_px, *self.softness_px))
+
+
+class HighlightSettings(Settings):
+    """Light above the clipping point (see `isp.brighten_highlights`)."""
+
+    threshold: Annotated[float, Field(ge=0, lt=1)] = 0.8
+    gain: Range = (1, 1)
+
+
+class NoiseSettings(Settings):
+    """Noise in linear light of variance `shot * light + read ** 2`, white being 1."""
+
+    shot: Range = (0, 0)
+    read: Range = (0, 0)
+
+    @property
+    def none(self) -> bool:
+        """Whether there is no noise."""
+        return not any((*self.shot, *self.read))
+
+
+class ToneSettings(Settings):
+    """The camera's own tone curve on top of sRGB (see `isp.tone_curve`)."""
+
+    gamma: Annotated[float, Field(gt=0)] = 1
+    contrast: Annotated[float, Field(ge=0, le=1)] = 0
+
+
+class JpegSettings(Settings):
+    """JPEG compression; no `quality` is none."""
+
+    quality: Range | None = None
+    subsampling: Subsampling = "4:2:0"
+
+    @model_validator(mode="after")
+    def _quality_is_jpegs(self) -> Self:
+        if self.quality and not 1 <= self.quality[0] <= self.quality[1] <= 100:
+            raise ValueError("quality goes from 1 to 100")
+        return self
+
+
+class CameraSettings(Settings):
+    """A camera: how it moves, its lens, its sensor and what it does to the picture."""
+
+    description: str = ""
+    shake: ShakeSettings = ShakeSettings()
+    linear: LinearSettings = LinearSettings()
+    spatial: SpatialSettings = SpatialSettings()
+    lens: LensSettings = LensSettings()
+    exposure_stops: SignedRange = (0, 0)
+    """Light of blurry and sharp photograph alike: +1 is twice as much, -1 half."""
+    highlights: HighlightSettings = HighlightSettings()
+    noise: NoiseSettings = NoiseSettings()
+    demosaic: Demosaic = "none"
+    tone: ToneSettings = ToneSettings()
+    jpeg: JpegSettings = JpegSettings()
+
+
+def load_camera(name_or_toml_path: str, overrides: Sequence[str] = ()) -> CameraSettings:
+    """Read a camera that ships (by name) or a TOML file (by path), then apply "key=value"s.
+
+    Raises:
+        ConfigError: no such camera or file, an unknown setting (the nearest is named), or a value
+            that does not fit.
+    """
+    return load(CameraSettings, name_or_toml_path, overrides, folder="cameras")

@@ -1,0 +1,168 @@
+"""Weight files: safetensors whose JSON header rebuilds the network; and the training state.
+
+Nothing here runs code from a file: safetensors hold numbers only, the training state and files of
+other programs are read with `weights_only=True`.
+"""
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from blur2blur import networks
+from blur2blur.errors import CheckpointError, ConfigError
+from blur2blur.files import atomic_path
+from blur2blur.networks import ImageNetwork
+
+HEADER_KEY = "blur2blur"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a weight file says of itself.
+
+    `role` is what the network was trained to be: "converter" or "deblurrer".
+    """
+
+    role: str
+    network: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    step: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
+
+
+def save_network(path: Path, network: torch.nn.Module, header: Header) -> None:
+    """Write weights and header to `path`, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    weights = {
+        name: tensor.detach().to("cpu", copy=True).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    with atomic_path(path) as temporary:
+        save_file(weights, temporary, metadata={HEADER_KEY: json.dumps(asdict(header))})
+
+
+def read_header(path: Path) -> Header:
+    """Return the header of one of our weight files.
+
+    Raises:
+        CheckpointError: missing, damaged, or not a file of ours.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no weight file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is not a safetensors file or is damaged ({error}); weights of other programs "
+            "must be imported first"
+        ) from error
+    if HEADER_KEY not in metadata:
+        raise CheckpointError(f"{path} holds weights of another program: it has no blur2blur header")
+    try:
+        return Header(**json.loads(metadata[HEADER_KEY]))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its blur2blur header cannot be read ({error})") from error
+
+
+def is_ours(path: Path) -> bool:
+    """Tell whether `path` is a safetensors file with a header of ours."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return HEADER_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
+def load_network(path: Path, *, role: str | None = None) -> tuple[ImageNetwork, Header]:
+    """Rebuild the network that `path` describes, with its weights, in evaluation mode, on CPU.
+
+    Args:
+        path: a file that `save_network` wrote.
+        role: refuse a file whose header names another role.
+
+    Raises:
+        CheckpointError: missing, damaged, not ours, of another role or another network.
+    """
+    header = read_header(path)
+    if role is not None and header.role != role:
+        raise CheckpointError(f"{path} is a {header.role}, not a {role}; give it as --{header.role}")
+    try:
+        network = networks.build(header.network, **header.options)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: its header names a network unknown here: {error}") from error
+    load_weights(network, path)
+    return network.eval(), header
+
+
+def load_weights(network: torch.nn.Module, path: Path) -> None:
+    """Copy the weights of `path` into `network`, which must have exactly those parameters.
+
+    Raises:
+        CheckpointError: damaged, or made for another network (names the first difference).
+    """
+    expected = network.state_dict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+    problem = first_difference(expected, weights)
+    if problem:
+        raise CheckpointError(f"{path} was made for another network: {problem}")
+    network.load_state_dict({name: weights[name].to(expected[name].dtype) for name in weights})
+
+
+def first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Say in a few words how two state dicts differ in names or shapes; empty if they do not."""
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    if missing:
+        return f"it lacks {len(missing)} parameters, first {missing[0]}"
+    if extra:
+        return f"it has {len(extra)} parameters too many, first {extra[0]}"
+    for name, tensor in expected.items():
+        if tensor.shape != found[name].shape:
+            return f"{name} is {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
+    return ""
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a training state (tensors and plain values) whole or not at all."""
+    with atomic_path(path) as temporary:
+        torch.save(dict(state), temporary)
+
+
+def load_pickle_safely(path: Path) -> dict[str, Any]:
+    """Read a `torch.save` file of tensors and plain values without running code from it.
+
+    Raises:
+        CheckpointError: missing, damaged, or holding anything but tensors and plain values.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no file {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than weights (code could run on loading) or is damaged; it was not "
+            "loaded: save its state_dict alone"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or not a torch file: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not named weights")
+    return content

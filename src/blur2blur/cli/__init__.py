@@ -1,0 +1,1 @@
+"""The `blur2blur` command: one file per verb."""

@@ -1,0 +1,107 @@
+"""`blur2blur deblur`: photographs in, deblurred photographs out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blur2blur.inference.folder import Failure, Job
+    from blur2blur.inference.pipeline import Pipeline, Precision
+
+
+def deblur(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Image files, folders, or globs.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Output folder; files of the same name are replaced."),
+    ],
+    converter: Annotated[
+        str | None,
+        typer.Option(
+            help="Converter trained on this camera; without it the blur is taken as it is."
+        ),
+    ] = None,
+    deblurrer: Annotated[
+        str,
+        typer.Option(help="Name of shipped weights, a file of ours, or of another project."),
+    ] = "known-blur-small",
+    tile: Annotated[
+        int, typer.Option(metavar="PX", help="Side of a tile; memory grows with its square.")
+    ] = 512,
+    overlap: Annotated[int, typer.Option(metavar="PX", help="What neighbouring tiles share.")] = 64,
+    batch: Annotated[int, typer.Option(help="Tiles at once.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp32 on a CPU.")
+    ] = "auto",
+    save_converted: Annotated[
+        bool, typer.Option(help="Keep the converted images too, in OUT/converted.")
+    ] = False,
+) -> None:
+    """Deblur photographs of any size, tile by tile.
+
+    The outputs keep size, name, bit depth, EXIF and colour profile. Photographs that cannot be
+    done are listed at the end; the exit code is then 1.
+    """
+    from blur2blur.errors import ConfigError
+    from blur2blur.inference import folder
+    from blur2blur.inference.pipeline import Pipeline
+
+    if save_converted and converter is None:
+        raise ConfigError("--save-converted needs --converter: without one nothing is converted")
+    jobs = folder.plan(inputs, out, save_converted=save_converted)
+    pipeline = Pipeline.from_files(
+        converter,
+        deblurrer,
+        device=device,
+        precision=cast("Precision", precision),
+        tile_px=tile,
+        overlap_px=overlap,
+        batch_size=batch,
+    )
+    failures = _run_with_progress(pipeline, jobs)
+    typer.echo(f"{len(jobs) - len(failures)} of {len(jobs)} photographs deblurred into {out}")
+    if failures:
+        typer.echo("these failed:", err=True)
+        for failure in failures:
+            typer.echo(f"  {failure.error}", err=True)
+        raise typer.Exit(1)
+
+
+def _run_with_progress(pipeline: "Pipeline", jobs: "Sequence[Job]") -> "list[Failure]":
+    """Show photographs done and, of the current one, tiles done."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from blur2blur.inference import folder
+
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        photographs = progress.add_task("photographs", total=len(jobs))
+        tiles = progress.add_task("tiles", total=None)
+
+        def on_photograph(done: int, job: "Job") -> None:
+            progress.update(photographs, completed=done)
+            progress.reset(tiles, description=escape(job.source.name), total=None)
+
+        def on_tile(done: int, total: int) -> None:
+            progress.update(tiles, completed=done, total=total)
+
+        return folder.run(pipeline, jobs, on_photograph=on_photograph, on_tile=on_tile)

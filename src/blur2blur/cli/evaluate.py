@@ -1,0 +1,69 @@
+"""`blur2blur evaluate`: outputs against the truth."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from blur2blur.evaluation import Report
+
+
+def evaluate(
+    outputs: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of deblurred images.")],
+    truth: Annotated[Path, typer.Option(help="Folder of sharp images of equal names.")],
+    inputs: Annotated[
+        Path | None, typer.Option(help="Folder of the blurry images, to measure and show too.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", "-o", help="Folder of the report.", show_default="OUT-report"),
+    ] = None,
+) -> None:
+    """Measure PSNR and SSIM (LPIPS where its weights are), and write a report.
+
+    scores.json, scores.csv and report.html with before/after sliders. Images that cannot be
+    compared are listed; the exit code is then 1.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from blur2blur import evaluation
+
+    folder = report or outputs.resolve().with_name(f"{outputs.resolve().name}-report")
+    read = [outputs, truth] if inputs is None else [outputs, truth, inputs]
+    evaluation.refuse_report_inside(folder, read)
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("images", total=None)
+        measured = evaluation.evaluate(
+            outputs,
+            truth,
+            inputs,
+            on_image=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    evaluation.write(measured, folder)
+    Console().print(_table(measured))
+    for note in measured.notes:
+        typer.echo(note)
+    typer.echo(f"report: {folder / 'report.html'}")
+    if measured.problems:
+        typer.echo("not measured:", err=True)
+        for problem in measured.problems:
+            typer.echo(f"  {problem}", err=True)
+        raise typer.Exit(1)
+
+
+def _table(report: "Report") -> "Table":
+    from rich.table import Table
+
+    plural = "" if len(report.rows) == 1 else "s"
+    table = Table(title=f"mean of {len(report.rows)} image{plural}")
+    for column in ("method", "PSNR dB", "SSIM", "LPIPS"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for mean in report.means:
+        lpips = "" if mean.lpips is None else f"{mean.lpips:.4f}"
+        table.add_row(mean.method, f"{mean.psnr_db:.2f}", f"{mean.ssim:.4f}", lpips)
+    return table

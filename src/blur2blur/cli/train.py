@@ -1,0 +1,88 @@
+"""`blur2blur train`: deblurrer and converter."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from blur2blur.training.loop import Progress as Report
+
+app = typer.Typer(no_args_is_help=True, help="Train a deblurrer or a converter.")
+
+Data = Annotated[Path, typer.Option("--data", help="Folder with trainA-D (see docs/data.md).")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder; an unfinished run resumes.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, such as optimiser.learning_rate=1e-4; repeatable."),
+]
+
+
+Preset = Annotated[str, typer.Option("--preset", help="Name of a preset, or a TOML file.")]
+
+
+@app.command()
+def deblurrer(data: Data, out: Out, preset: Preset = "deblurrer", set_: Set = None) -> None:
+    """Train a network to undo the known blur.
+
+    The known blur comes as pairs (trainC blurry, trainD sharp), or is laid over sharp photographs:
+    trainB, or, in a folder without that layout, every photograph in it.
+    """
+    from blur2blur import settings
+    from blur2blur.training.launch import train_deblurrer
+    from blur2blur.training.settings import DeblurrerSettings
+
+    checked = settings.load(DeblurrerSettings, preset, set_ or [])
+    run(lambda report: train_deblurrer(data, checked, out, report), checked.run.steps, out)
+
+
+@app.command()
+def converter(data: Data, out: Out, preset: Preset = "converter", set_: Set = None) -> None:
+    """Train a network to turn a camera's unknown blur (trainA) into the known one.
+
+    Needs the camera's sharp photographs (trainB), not paired with trainA; with known.source=pairs
+    trainC and trainD instead.
+    """
+    from blur2blur import settings
+    from blur2blur.training.launch import train_converter
+    from blur2blur.training.settings import ConverterSettings
+
+    checked = settings.load(ConverterSettings, preset, set_ or [])
+    run(lambda report: train_converter(data, checked, out, report), checked.run.steps, out)
+
+
+def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:
+    """Train under a progress bar; exit with 130 when Ctrl-C stopped the run."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[values]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task(out.name, total=steps, values="")
+
+        def report(step: int, values: Mapping[str, float]) -> None:
+            progress.update(bar, completed=step)
+            if values:
+                text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+                progress.update(bar, values=text)
+
+        finished = train(report)
+    if not finished:
+        console.print(f"stopped; the same command resumes from {out}")
+        raise typer.Exit(130)
+    typer.echo(f"weights: {out / 'best.safetensors'} (best), {out / 'last.safetensors'} (last)")

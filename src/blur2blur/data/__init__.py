@@ -1,0 +1,1 @@
+"""Photographs on disk: the A-D layout, checking, splitting, and training samples."""

@@ -1,0 +1,374 @@
+"""The only place that reads, writes and converts pixels.
+
+Read: JPEG, PNG and TIFF of 8 or 16 bits, BMP, WebP; colour, grey, with or without alpha, palette,
+one bit, CMYK (converted to RGB, its profile dropped). The content decides, not the suffix. Of
+several pages in a TIFF, or pictures in a JPEG, the first is the photograph; animations (PNG, WebP)
+are refused, and so are floating-point pixels, whose range no file states.
+"""
+
+import io
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from blur2blur import images_16bit, images_exif
+from blur2blur.errors import DataError, InputError
+from blur2blur.files import atomic_path
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+MAX_PIXELS = 500_000_000
+
+_KINDS = "JPEG, PNG, TIFF, BMP, WebP"
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+_DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
+_ALPHA_SUFFIXES = _DEEP_SUFFIXES | {".webp"}
+_MAX_JPEG_EXIF = 65533 - len(images_exif.EXIF_PREFIX)
+# All that decoders have been seen to raise on damaged files.
+_DECODER_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    cv2.error,
+)
+_UNSUPPORTED_MODES = {"F": "floating-point values", "I": "32-bit values", "LAB": "Lab colour"}
+_open_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Photograph:
+    """One photograph, upright, with what its file must keep.
+
+    `dataclasses.replace(photograph, pixels=...)` carries the metadata over to a result.
+
+    Attributes:
+        pixels: float32 `3 H W` in [0, 1], sRGB-encoded; a grey file's channel three times.
+        alpha: float32 `1 H W` in [0, 1], not multiplied into the colour; None where opaque.
+        grey: the file held one colour channel, and is written back as one.
+        bit_depth: bits per channel of the file.
+        exif: the EXIF block as a TIFF stream, its orientation reset to upright.
+        icc_profile: the colour profile of the pixels.
+    """
+
+    pixels: Tensor
+    alpha: Tensor | None = None
+    grey: bool = False
+    bit_depth: Literal[8, 16] = 8
+    exif: bytes | None = None
+    icc_profile: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """`H W C` upright values, C = 1 (grey), 2 (grey, alpha), 3 or 4."""
+
+    values: NDArray[np.uint8] | NDArray[np.uint16]
+    exif: bytes | None
+    icc_profile: bytes | None
+
+
+def read(path: Path) -> Photograph:
+    """Read one photograph with its metadata.
+
+    Raises:
+        InputError: missing, empty, no image, damaged, cut short, animated, floating-point, or of
+            more than MAX_PIXELS pixels (found in the header, before decoding).
+    """
+    decoded = _decode(path)
+    height, width, channels = decoded.values.shape
+    levels = np.iinfo(decoded.values.dtype).max
+    planes = torch.from_numpy(decoded.values.transpose(2, 0, 1).astype(np.float32, order="C"))
+    planes /= levels
+    grey = channels < 3
+    return Photograph(
+        pixels=planes[:1].expand(3, height, width).clone() if grey else planes[:3],
+        alpha=planes[-1:].clone() if channels in (2, 4) else None,
+        grey=grey,
+        bit_depth=16 if levels > 255 else 8,
+        exif=decoded.exif,
+        icc_profile=decoded.icc_profile,
+    )
+
+
+def read_rgb(path: Path) -> Tensor:
+    """Read float32 `3 H W`, sRGB in [0, 1], upright; alpha ignored. Raises InputError as `read`."""
+    return read(path).pixels
+
+
+def read_rgb_uint8(path: Path) -> NDArray[np.uint8]:
+    """Read uint8 `H W 3`, sRGB, upright; 16 bits are rounded. Raises InputError as `read`."""
+    values = _decode(path).values
+    if values.dtype == np.uint16:
+        values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    colour = values[..., :1].repeat(3, axis=2) if values.shape[2] < 3 else values[..., :3]
+    return np.array(colour, dtype=np.uint8, order="C")  # Pillow's buffer is read-only
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of the upright photograph from its header alone.
+
+    Raises:
+        InputError: as `read`, except for damage behind the header.
+    """
+    width, height, exif, tiff = _read_header(path)
+    turned = exif is not None and not tiff and images_exif.orientation_of(exif) >= 5
+    return (width, height) if turned else (height, width)
+
+
+def read_time_taken(path: Path) -> datetime | None:
+    """Return when the shutter was pressed (EXIF DateTimeOriginal, the camera's local time).
+
+    None where the file does not say. Raises InputError as `read_size`.
+    """
+    exif = _read_header(path)[2]
+    return images_exif.time_taken(exif) if exif else None
+
+
+def _read_header(path: Path) -> tuple[int, int, bytes | None, bool]:
+    """Return width, height, EXIF block, and whether it is a TIFF, whose size is upright already."""
+    _refuse_missing(path)
+    with _explained(path), path.open("rb") as file, _open(path, file) as image:
+        exif = _exif_block(image)
+        if exif is None and image.format == "PNG":
+            exif = images_exif.exif_after_pixels(file)
+        return *image.size, exif, image.format == "TIFF"
+
+
+def write(path: Path, photograph: Photograph) -> None:
+    """Write a photograph whole or not at all; the suffix chooses the format.
+
+    Bit depth, alpha, one grey channel, EXIF and ICC profile are kept where the format can: 16 bits
+    in PNG and TIFF, alpha in PNG, TIFF and WebP, metadata in all but BMP. Values are clamped to
+    [0, 1] and rounded. JPEG and WebP are written at quality 95, JPEG without colour subsampling.
+
+    Raises:
+        InputError: a suffix that is not in SUFFIXES, values that are not finite, a size that the
+            format cannot hold, a full disk or a folder that cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        known = " ".join(sorted(SUFFIXES))
+        raise InputError(f"cannot write {path}: the suffix must be one of {known}")
+    values = _quantised(path, photograph, suffix)
+    with _explained(path, "cannot be encoded"):
+        data = _encode(suffix, values, photograph)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_rgb(path: Path, pixels: Tensor) -> None:
+    """Write float `3 H W`, sRGB in [0, 1], at 8 bits per channel. Raises as `write`."""
+    write(path, Photograph(pixels=pixels))
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Return the images in a folder and the folders in it, sorted by path, hidden ones left out.
+
+    Raises:
+        DataError: the folder is missing, is a file, or cannot be listed.
+    """
+    if not folder.exists():
+        raise DataError(f"no folder {folder}")
+    if not folder.is_dir():
+        raise DataError(f"{folder} is a file; a folder of photographs is needed")
+    try:
+        return sorted(_walk(folder))
+    except OSError as error:
+        raise DataError(f"cannot list {folder}: {error.strerror or error}") from error
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(parent, name)
+
+
+def to_linear(srgb: Tensor) -> Tensor:
+    """Decode sRGB values to linear light, any shape, differentiable (IEC 61966-2-1)."""
+    # where() sends gradients through both branches: the power must stay finite below the knee
+    power = ((srgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
+    return torch.where(srgb <= 0.04045, srgb / 12.92, power)
+
+
+def to_srgb(linear: Tensor) -> Tensor:
+    """Encode linear light as sRGB values, any shape, differentiable (IEC 61966-2-1)."""
+    power = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(linear <= 0.0031308, linear * 12.92, power)
+
+
+def sharpness(image_uint8: NDArray[np.uint8]) -> float:
+    """Return the variance of the Laplacian of the grey image: uint8 `H W 3` (RGB) or `H W`.
+
+    Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
+    """
+    grey = cv2.cvtColor(image_uint8, cv2.COLOR_RGB2GRAY) if image_uint8.ndim == 3 else image_uint8
+    return float(cv2.Laplacian(grey, cv2.CV_64F).var())
+
+
+@contextmanager
+def _explained(
+    path: Path, problem: str = "cannot be read (damaged or cut short?)"
+) -> Generator[None]:
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path} is not an image of a known kind ({_KINDS})") from error
+    except _DECODER_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} {problem}: {reason}") from error
+
+
+def _refuse_missing(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"no file {path}")
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; an image file is needed here")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (zero bytes)")
+
+
+def _open(path: Path, file: BinaryIO) -> Image.Image:
+    """Read the header and refuse what `read` refuses."""
+    # Pillow's own limit (89 megapixels, warned about) is below today's panoramas, and global
+    with _open_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(file, formats=_FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{path} says it is {width}x{height}; the limit is {MAX_PIXELS} pixels")
+    if width * height == 0:
+        raise InputError(f"{path} says it is {width}x{height}: it holds no pixels")
+    if image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False):
+        raise InputError(f"{path} is an animation; save its frames as single images")
+    layout = _UNSUPPORTED_MODES.get(image.mode)
+    if layout is None and images_16bit.is_deep(image):
+        layout = images_16bit.unsupported(image)
+    if layout is not None:
+        raise InputError(f"{path} holds {layout}; save it as RGB with 8 or 16 bits per channel")
+    return image
+
+
+def _decode(path: Path) -> _Decoded:
+    _refuse_missing(path)
+    with _explained(path):
+        data = path.read_bytes()
+        with _open(path, io.BytesIO(data)) as image:
+            tiff = image.format == "TIFF"
+            deep = images_16bit.is_deep(image)
+            # a TIFF's tags before loading, which turns it upright; a PNG's may stand after pixels
+            exif = _exif_block(image) if tiff else None
+            image.load()  # also when deep: it sees damage that OpenCV passes over
+            exif = exif if tiff else _exif_block(image)
+            profile: bytes | None = image.info.get("icc_profile")
+            values: NDArray[np.uint8] | NDArray[np.uint16]
+            if deep:
+                grey = image.mode in ("LA", "L") or image.mode.startswith("I;16")
+                values = images_16bit.decode(data, grey=grey)
+            else:
+                values = _values_uint8(image)
+    if exif:
+        values = values if tiff and not deep else _turn(values, images_exif.orientation_of(exif))
+        exif = images_exif.upright(exif)
+    profile = images_exif.fitting_profile(profile, grey=values.shape[2] < 3)
+    return _Decoded(values=values, exif=exif, icc_profile=profile)
+
+
+def _exif_block(image: Image.Image) -> bytes | None:
+    if image.format == "TIFF":
+        return images_exif.from_tiff(image.getexif())
+    exif: bytes | None = image.info.get("exif")
+    return images_exif.strip_prefix(exif) or None if exif else None
+
+
+def _values_uint8(image: Image.Image) -> NDArray[np.uint8]:
+    grey = image.mode in ("1", "L", "LA", "La")
+    mode = ("L" if grey else "RGB") + ("A" if image.has_transparency_data else "")
+    if image.mode == "1":
+        image = image.convert("L")
+    values = np.asarray(image if image.mode == mode else image.convert(mode))
+    return values[..., np.newaxis] if values.ndim == 2 else values
+
+
+def _turn(
+    values: NDArray[np.uint8] | NDArray[np.uint16], orientation: int
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Undo an EXIF orientation: 2 to 4 are flips, 5 to 8 the same after swapping the axes."""
+    if orientation >= 5:
+        values = values.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    return values
+
+
+def _quantised(
+    path: Path, photograph: Photograph, suffix: str
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return `H W C` as the file will hold it."""
+    pixels = photograph.pixels.detach().to("cpu", torch.float32)
+    if pixels.ndim != 3 or pixels.shape[0] != 3:
+        raise ValueError(f"pixels are 3 H W, not {tuple(pixels.shape)}")
+    if not torch.isfinite(pixels).all():
+        raise InputError(f"cannot write {path}: the result holds values that are not finite")
+    planes = pixels.mean(dim=0, keepdim=True) if photograph.grey else pixels
+    deep = photograph.bit_depth == 16 and suffix in _DEEP_SUFFIXES
+    if photograph.alpha is not None and suffix in _ALPHA_SUFFIXES:
+        if photograph.grey and deep:  # neither OpenCV nor Pillow reads or writes 16-bit grey+alpha
+            planes = planes.expand(3, -1, -1)
+        planes = torch.cat([planes, photograph.alpha.detach().to("cpu", torch.float32)])
+    levels = 65535 if deep else 255
+    rounded = planes.permute(1, 2, 0).clamp(0, 1).mul(levels).round().contiguous().numpy()
+    return rounded.astype(np.uint16) if deep else rounded.astype(np.uint8)
+
+
+def _encode(
+    suffix: str, values: NDArray[np.uint8] | NDArray[np.uint16], photograph: Photograph
+) -> bytes:
+    exif = photograph.exif
+    profile = images_exif.fitting_profile(photograph.icc_profile, grey=values.shape[2] < 3)
+    if suffix in (".tif", ".tiff"):
+        return images_16bit.encode_tiff(values, exif=exif, icc_profile=profile)
+    if values.dtype == np.uint16:
+        return images_16bit.encode_png(values.astype(np.uint16), exif=exif, icc_profile=profile)
+    image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+    file = io.BytesIO()
+    if suffix == ".png":
+        image.save(file, "PNG", exif=exif or b"", icc_profile=profile, compress_level=4)
+    elif suffix == ".webp":
+        image.save(file, "WEBP", exif=exif or b"", icc_profile=profile or b"", quality=95)
+    elif suffix == ".bmp":
+        image.save(file, "BMP")
+    else:
+        kept = exif if exif and len(exif) <= _MAX_JPEG_EXIF else b""
+        prefix = images_exif.EXIF_PREFIX if kept else b""
+        image.save(file, "JPEG", quality=95, subsampling=0, exif=prefix + kept, icc_profile=profile)
+    return file.getvalue()

@@ -1,0 +1,288 @@
+"""The method on an image of any size: unknown blur -> converter -> known blur -> deblurrer."""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from blur2blur import tiling, zoo
+from blur2blur.errors import CheckpointError, ConfigError, InputError
+from blur2blur.networks import SizeRule, pad_to_rule
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+DEFAULT_TILE_PX = 512
+DEFAULT_OVERLAP_PX = 64
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# Files that went through 8 bits and a mean or a filter may leave [0, 1] by a hair.
+_RANGE_TOLERANCE = 1e-3
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a pipeline made of an image; both are shaped like it, sRGB, clamped to [0, 1].
+
+    Attributes:
+        deblurred: the sharp image.
+        converted: the image with its blur turned into the known blur; None without a converter.
+    """
+
+    deblurred: Tensor
+    converted: Tensor | None
+
+
+class Pipeline:
+    """Converter and deblurrer, run tile by tile in one pass.
+
+    `pipeline(image)` returns the deblurred image, `pipeline.run(image)` the converted one too.
+    On a GPU whose memory does not suffice the tiles are halved until it does.
+    """
+
+    def __init__(
+        self,
+        deblurrer: nn.Module,
+        converter: nn.Module | None = None,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        tile_px: int = DEFAULT_TILE_PX,
+        overlap_px: int = DEFAULT_OVERLAP_PX,
+        batch_size: int = 1,
+    ) -> None:
+        """Move the networks to the device, in evaluation mode.
+
+        Args:
+            deblurrer: maps B 3 H W, sRGB in [0, 1], to an image of that size or to a tuple whose
+                last is; its `size_rule`, where it has one, is kept by padding.
+            converter: likewise; None deblurs the image as it is.
+            device: "auto" (GPU where there is one), "cpu", "cuda", "cuda:1", "mps"...
+            precision: "auto" is fp32 on a CPU, on a GPU bf16, fp16 or fp32, the first it can.
+            tile_px: longest side of a tile in pixels; memory grows with its square.
+            overlap_px: pixels that neighbouring tiles share, half of them context for each.
+            batch_size: tiles processed at once.
+
+        Raises:
+            ConfigError: a device that is not there, a precision the device or a network cannot do,
+                a tile that is not larger than the overlap, a batch size below 1.
+        """
+        self._networks = [deblurrer] if converter is None else [converter, deblurrer]
+        self.device = find_device(device)
+        self.precision = _choose_precision(precision, self.device, self._networks)
+        rules = [_size_rule(network) for network in self._networks]
+        self.size_rule = SizeRule(
+            multiple=math.lcm(*(rule.multiple for rule in rules)),
+            minimum=max(rule.minimum for rule in rules),
+        )
+        self.tile_px, self.overlap_px, self.batch_size = tile_px, overlap_px, batch_size
+        tiling.plan_axis(1, tile_px=tile_px, overlap_px=overlap_px, align=self.size_rule.multiple)
+        if batch_size < 1:
+            raise ConfigError(f"batch {batch_size}: at least one tile must be processed at once")
+        for network in self._networks:
+            network.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+
+    @classmethod
+    def from_files(
+        cls,
+        converter: str | Path | None = None,
+        deblurrer: str | Path = zoo.DEFAULT_DEBLURRER,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        tile_px: int = DEFAULT_TILE_PX,
+        overlap_px: int = DEFAULT_OVERLAP_PX,
+        batch_size: int = 1,
+    ) -> "Pipeline":
+        """Build a pipeline from weight files.
+
+        Args:
+            converter: a shipped name or a file of `blur2blur train converter`; None for none.
+            deblurrer: a shipped name, a file of `blur2blur train deblurrer`, or a file of another
+                project (extra `zoo`).
+            device: as the constructor takes it.
+            precision: likewise.
+            tile_px: likewise.
+            overlap_px: likewise.
+            batch_size: likewise.
+
+        Raises:
+            CheckpointError: a file that is missing, damaged, unsafe or of another kind; an unknown
+                name.
+            ConfigError: as the constructor; a file of another project without the extra.
+        """
+        return cls(
+            zoo.load_deblurrer(str(deblurrer)),
+            None if converter is None else zoo.load_own(str(converter), role="converter"),
+            device=device,
+            precision=precision,
+            tile_px=tile_px,
+            overlap_px=overlap_px,
+            batch_size=batch_size,
+        )
+
+    @property
+    def converts(self) -> bool:
+        """Whether there is a converter."""
+        return len(self._networks) == 2
+
+    def __call__(
+        self, image: Tensor, *, on_tile: Callable[[int, int], None] | None = None
+    ) -> Tensor:
+        """Return the deblurred image.
+
+        Args:
+            image: 3 H W or B 3 H W, float, sRGB in [0, 1], any size, any device.
+            on_tile: told (tiles done, tiles in all) as the work goes on.
+
+        Returns:
+            Shape, type and device of `image`, clamped to [0, 1].
+
+        Raises:
+            InputError: another shape, type or range; a GPU too small for the smallest tile.
+            CheckpointError: a network returned another size or values that are not finite.
+        """
+        return self._process(image, keep_converted=False, on_tile=on_tile)
+
+    def run(self, image: Tensor, *, on_tile: Callable[[int, int], None] | None = None) -> Result:
+        """Return the deblurred and the converted image; arguments and errors as in a call."""
+        merged = self._process(image, keep_converted=True, on_tile=on_tile)
+        if not self.converts:
+            return Result(deblurred=merged, converted=None)
+        converted, deblurred = merged.split(3, dim=-3)
+        return Result(deblurred=deblurred, converted=converted)
+
+    def _process(
+        self, image: Tensor, *, keep_converted: bool, on_tile: Callable[[int, int], None] | None
+    ) -> Tensor:
+        _check_image(image)
+        batched = image.detach() if image.ndim == 4 else image.detach()[None]
+        first_tile_px = self.tile_px
+        while True:
+            try:
+                merged = tiling.process_tiles(
+                    batched,
+                    partial(self._restore, keep_converted=keep_converted),
+                    tile_px=self.tile_px,
+                    overlap_px=self.overlap_px,
+                    align=self.size_rule.multiple,
+                    batch_size=self.batch_size,
+                    on_tile=on_tile,
+                )
+                break
+            except torch.OutOfMemoryError:
+                pass
+            # outside the handler: its traceback would keep the tensors of the failed tile alive
+            self._halve_tile()
+        if self.tile_px != first_tile_px:
+            _log.warning(
+                "%s ran out of memory with tiles of %d pixels; went on with %d",
+                self.device,
+                first_tile_px,
+                self.tile_px,
+            )
+        return merged if image.ndim == 4 else merged[0]
+
+    @torch.inference_mode()
+    def _restore(self, tiles: Tensor, *, keep_converted: bool) -> Tensor:
+        """Map N 3 h w to N 3 h w, or to N 6 h w: converted, deblurred."""
+        height, width = tiles.shape[-2:]
+        current = pad_to_rule(tiles.to(self.device), self.size_rule)
+        images: list[Tensor] = []
+        for network in self._networks:
+            current = self._apply(network, current.contiguous(memory_format=torch.channels_last))
+            images.append(current[..., :height, :width])
+        result = torch.cat(images, dim=1) if keep_converted else images[-1]
+        if not torch.isfinite(result).all():
+            raise CheckpointError(
+                f"the network returned values that are not finite in {self.precision}; use "
+                "precision fp32, or other weights if it is that already"
+            )
+        return result
+
+    def _apply(self, network: nn.Module, image: Tensor) -> Tensor:
+        with torch.autocast(
+            self.device.type, dtype=_DTYPES.get(self.precision), enabled=self.precision in _DTYPES
+        ):
+            output: Tensor | tuple[Tensor, ...] = network(image)
+        last = output if isinstance(output, Tensor) else output[-1]
+        if last.shape != image.shape:
+            raise CheckpointError(
+                f"{type(network).__name__} made {tuple(last.shape)} of {tuple(image.shape)}: it "
+                "is no network from image to image of the same size"
+            )
+        return last.float().clamp(0, 1)
+
+    def _halve_tile(self) -> None:
+        smaller, multiple = self.tile_px // 2, self.size_rule.multiple
+        try:
+            tiling.plan_axis(1, tile_px=smaller, overlap_px=self.overlap_px, align=multiple)
+        except ConfigError as error:
+            raise InputError(
+                f"{self.device} has too little memory even for tiles of {self.tile_px} pixels; use "
+                "a smaller overlap, or the device cpu"
+            ) from error
+        self.tile_px = smaller
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" is a GPU where there is one, else the CPU.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(f"there is no device '{name}' here; use auto or cpu") from error
+    return device
+
+
+def _choose_precision(
+    asked: str, device: torch.device, networks: list[nn.Module]
+) -> Literal["fp32", "bf16", "fp16"]:
+    possible: list[Literal["fp32", "bf16", "fp16"]] = ["fp32", "bf16"]
+    if device.type == "cuda":
+        possible = ["bf16", "fp16", "fp32"] if torch.cuda.is_bf16_supported() else ["fp16", "fp32"]
+    for network in networks:
+        able = getattr(network, "precisions", possible)
+        possible = [name for name in possible if name in able]
+    if asked == "auto":
+        return possible[0]
+    for name in possible:
+        if name == asked:
+            return name
+    raise ConfigError(
+        f"precision '{asked}' is not possible with these networks on {device}; possible: "
+        f"{', '.join(['auto', *possible])}"
+    )
+
+
+def _size_rule(network: nn.Module) -> SizeRule:
+    rule = getattr(network, "size_rule", None)
+    return rule if isinstance(rule, SizeRule) else SizeRule(multiple=1, minimum=1)
+
+
+def _check_image(image: Tensor) -> None:
+    shape = tuple(image.shape)
+    if image.ndim not in (3, 4) or shape[-3] != 3 or 0 in shape or not image.is_floating_point():
+        raise InputError(
+            f"an image is float 3 H W or B 3 H W with values in [0, 1], not {image.dtype} {shape}"
+        )
+    least, most = (float(value) for value in image.aminmax())
+    if not (least >= -_RANGE_TOLERANCE and most <= 1 + _RANGE_TOLERANCE):
+        raise InputError(f"an image has values in [0, 1], not from {least:g} to {most:g}")

@@ -1,0 +1,25 @@
+"""Losses: against a target, against a discriminator, against what an image shows."""
+
+from blur2blur.losses.adversarial import (
+    AdversarialKind,
+    discriminator_loss,
+    generator_loss,
+    interpolation_penalty,
+    zero_centred_penalty,
+)
+from blur2blur.losses.perceptual import FeatureLoss, PyramidLoss, feature_file_loss, vgg_loss
+from blur2blur.losses.reconstruction import frequency, reconstruction
+
+__all__ = [
+    "AdversarialKind",
+    "FeatureLoss",
+    "PyramidLoss",
+    "discriminator_loss",
+    "feature_file_loss",
+    "frequency",
+    "generator_loss",
+    "interpolation_penalty",
+    "reconstruction",
+    "vgg_loss",
+    "zero_centred_penalty",
+]

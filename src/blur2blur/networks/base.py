@@ -1,0 +1,69 @@
+"""What every image-to-image network promises: its outputs, its size rule, how to build it again."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blur2blur.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeRule:
+    """The image sides a network accepts: multiples of `multiple`, at least `minimum` pixels."""
+
+    multiple: int
+    minimum: int
+
+    def padded(self, height: int, width: int) -> tuple[int, int]:
+        """Return the smallest allowed (height, width) that holds the given one."""
+        return self._padded_side(height), self._padded_side(width)
+
+    def _padded_side(self, side: int) -> int:
+        return -(-max(side, self.minimum) // self.multiple) * self.multiple
+
+
+def pad_to_rule(image: Tensor, rule: SizeRule) -> Tensor:
+    """Extend an image at the bottom and right to an allowed size; crop back by slicing.
+
+    Mirrors the image where it is large enough to be mirrored, else repeats its last row or column.
+
+    Args:
+        image: B C H W.
+        rule: the network's size rule.
+    """
+    height, width = image.shape[-2:]
+    padded_height, padded_width = rule.padded(height, width)
+    bottom, right = padded_height - height, padded_width - width
+    if bottom:
+        image = F.pad(image, (0, 0, 0, bottom), mode="reflect" if bottom < height else "replicate")
+    if right:
+        image = F.pad(image, (0, right, 0, 0), mode="reflect" if right < width else "replicate")
+    return image
+
+
+class ImageNetwork(nn.Module):
+    """A network from image to image(s).
+
+    Calling it takes B 3 H W, sRGB in [0, 1], sides as `size_rule` says, and returns `scales`
+    images of the same range (not clamped), coarse to fine, each twice the one before, the last at
+    full size.
+    """
+
+    name: str
+    """The name `build` knows it by."""
+    options: Settings
+    """The options it was built with; `build(name, **options.model_dump())` builds it again."""
+    size_rule: SizeRule
+    scales: int
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """See the class."""
+        raise NotImplementedError
+
+    if TYPE_CHECKING:
+
+        def __call__(self, image: Tensor) -> tuple[Tensor, ...]:
+            """See `forward`."""
+            ...

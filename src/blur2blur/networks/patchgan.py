@@ -1,0 +1,126 @@
+"""PatchGAN discriminators: logits for overlapping patches of an image, at several scales.
+
+Source: Isola et al., Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017,
+arXiv 1611.07004, section 3.2; several scales: Wang et al., pix2pixHD, CVPR 2018, section 3.2.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from blur2blur import settings
+from blur2blur.settings import Settings
+
+GRADIENT_GAIN = 10.0
+"""Brings neighbour differences of photographs (a few hundredths) to the range of their values."""
+
+
+class PatchGANOptions(Settings):
+    """Options of one `PatchGAN`; the defaults see 70x70 pixels."""
+
+    base_channels: int = Field(default=64, ge=1)
+    """Channels after the first convolution; doubled by each layer up to eight times."""
+    layers: int = Field(default=3, ge=1, le=6)
+    """Convolutions of stride 2; 1, 2, 3, 4 layers judge patches of 16, 34, 70, 142 pixels."""
+    norm: Literal["none", "instance", "spectral"] = "none"
+    """Instance normalisation divides out the strength of high frequencies, which is what tells one
+    blur from another: choose it to match published weights only."""
+    input: Literal["rgb", "gradient", "rgb+gradient"] = "rgb"
+    """What is judged: colours, differences of neighbours (blur with little content), or both."""
+
+
+class DiscriminatorOptions(PatchGANOptions):
+    """Options of a `MultiScaleDiscriminator`."""
+
+    scales: int = Field(default=3, ge=1, le=5)
+    shared: bool = False
+    """One PatchGAN for all scales instead of one each. The same blur is half as wide at half the
+    size, so a shared one has to call the same look known at one scale and unknown at another."""
+
+
+def spatial_gradient(image: Tensor) -> Tensor:
+    """Return differences to the right and lower neighbour (zero at the last), B 2C H W."""
+    right = F.pad(image[..., :, 1:] - image[..., :, :-1], (0, 1, 0, 0))
+    down = F.pad(image[..., 1:, :] - image[..., :-1, :], (0, 0, 0, 1))
+    return torch.cat([right, down], dim=1)
+
+
+class PatchGAN(nn.Module):
+    """4x4 convolutions with leaky ReLU; the last one gives a logit per patch."""
+
+    def __init__(self, options: PatchGANOptions) -> None:
+        super().__init__()
+        self.input = options.input
+        channels = [{"rgb": 3, "gradient": 6, "rgb+gradient": 9}[options.input]]
+        channels += [options.base_channels * min(2**i, 8) for i in range(options.layers + 1)]
+        strides = [2] * options.layers + [1, 1]
+        self.convs = nn.ModuleList(
+            [
+                nn.Conv2d(channels_in, channels_out, 4, stride=stride, padding=1)
+                for channels_in, channels_out, stride in zip(
+                    channels, [*channels[1:], 1], strides, strict=True
+                )
+            ]
+        )
+        self.instance_norm = options.norm == "instance"
+        if options.norm == "spectral":
+            for convolution in self.convs:
+                spectral_norm(convolution)
+        self.minimum_px = 3 * 2**options.layers
+
+    def forward(self, image: Tensor) -> Tensor:
+        """B 3 H W, sRGB in [0, 1], sides at least `minimum_px`, to logits B 1 H' W'."""
+        features = self._judged(image)
+        first, *middle, last = self.convs
+        features = F.leaky_relu(first(features), 0.2)
+        for convolution in middle:
+            features = convolution(features)
+            if self.instance_norm:
+                features = F.instance_norm(features)
+            features = F.leaky_relu(features, 0.2)
+        return last(features)
+
+    def _judged(self, image: Tensor) -> Tensor:
+        if self.input == "rgb":
+            return image
+        gradient = GRADIENT_GAIN * spatial_gradient(image)
+        return gradient if self.input == "gradient" else torch.cat([image, gradient], dim=1)
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """A PatchGAN on each image of a pyramid, with weights of its own or shared."""
+
+    def __init__(self, options: DiscriminatorOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.scales = options.scales
+        judges = 1 if options.shared else options.scales
+        self.judges = nn.ModuleList([PatchGAN(options) for _ in range(judges)])
+        self.minimum_px = 3 * 2 ** (options.layers + options.scales - 1)
+        """Smallest side of the full-size image that leaves every scale a logit."""
+
+    def forward(self, images: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Judge images coarse to fine (a network's outputs, or a `pyramid`): logits B 1 H' W'."""
+        judges = list(self.judges) * (self.scales if len(self.judges) == 1 else 1)
+        return tuple(judge(image) for judge, image in zip(judges, images, strict=True))
+
+    if TYPE_CHECKING:
+
+        def __call__(self, images: Sequence[Tensor]) -> tuple[Tensor, ...]:
+            """See `forward`."""
+            ...
+
+
+def build_discriminator(**options: object) -> MultiScaleDiscriminator:
+    """Return a freshly initialised discriminator; options are those of `DiscriminatorOptions`.
+
+    Raises:
+        ConfigError: unknown option (the nearest known one is named) or a value out of range.
+    """
+    checked = settings.build(DiscriminatorOptions, options, source="discriminator")
+    return MultiScaleDiscriminator(checked)

@@ -1,0 +1,110 @@
+"""Deblurrers that other projects published, through spandrel (extra `zoo`).
+
+NAFNet, Restormer, MPRNet, Uformer and others: spandrel recognises the network by its weights. Their
+files are read as numbers only; a file that holds code is refused.
+"""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from blur2blur import checkpoints
+from blur2blur.errors import CheckpointError, ConfigError
+from blur2blur.networks import SizeRule
+
+if TYPE_CHECKING:
+    from spandrel import ImageModelDescriptor
+
+PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt")
+
+# spandrel reports no multiple for NAFNet, which then pads with black inside; with a multiple of
+# ours the image is mirrored instead, and tiles begin where its strides begin.
+_LEAST_MULTIPLE = 16
+
+
+class ThirdPartyNetwork(nn.Module):
+    """A published restoration network with the calling convention of ours.
+
+    Takes B 3 H W, sRGB in [0, 1], and returns a tuple of one image, clamped to [0, 1].
+    """
+
+    def __init__(self, descriptor: "ImageModelDescriptor[nn.Module]") -> None:
+        super().__init__()
+        self.network = descriptor.model
+        self._descriptor = descriptor
+        needs = descriptor.size_requirements
+        self.size_rule = SizeRule(
+            multiple=math.lcm(needs.multiple_of, _LEAST_MULTIPLE), minimum=needs.minimum
+        )
+        half = [("bf16", descriptor.supports_bfloat16), ("fp16", descriptor.supports_half)]
+        self.precisions = ("fp32", *(name for name, supported in half if supported))
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        """Restore each image on its own, as spandrel's call demands."""
+        return (torch.cat([self._descriptor(one) for one in image.split(1)]),)
+
+
+def load(path: Path) -> ThirdPartyNetwork:
+    """Load a published deblurrer from .safetensors, .pth, .pt or .ckpt, on CPU, for evaluation.
+
+    Raises:
+        ConfigError: spandrel is not installed.
+        CheckpointError: missing, damaged or unsafe file, no network that spandrel knows, or one
+            that does not turn an RGB image into an RGB image of the same size.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no weight file {path}")
+    try:
+        import spandrel
+    except ImportError as error:
+        raise ConfigError(
+            f"{path} is not a file of blur2blur; reading weights of other projects needs "
+            'pip install "blur2blur[zoo]"'
+        ) from error
+    weights = spandrel.canonicalize_state_dict(_read_weights(path))
+    try:
+        descriptor = spandrel.ModelLoader().load_from_state_dict(weights)
+    except spandrel.UnsupportedModelError as error:
+        raise CheckpointError(
+            f"{path}: its weights are of no network that blur2blur or spandrel knows"
+        ) from error
+    except (
+        RuntimeError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+    ) as error:
+        first_line = str(error).strip().splitlines()[:1]
+        reason = first_line[0] if first_line else type(error).__name__
+        raise CheckpointError(f"{path}: its weights fit no network: {reason}") from error
+    if not isinstance(descriptor, spandrel.ImageModelDescriptor):
+        raise CheckpointError(
+            f"{path} is {descriptor.architecture.name}: it fills masks, not deblurs"
+        )
+    channels = (descriptor.input_channels, descriptor.output_channels)
+    if descriptor.scale != 1 or channels != (3, 3):
+        raise CheckpointError(
+            f"{path} is {descriptor.architecture.name}, {channels[0]} to {channels[1]} channels at "
+            f"{descriptor.scale}x the size; a deblurrer keeps three channels and the size"
+        )
+    return ThirdPartyNetwork(descriptor).eval()
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    suffix = path.suffix.lower()
+    if suffix in PICKLE_SUFFIXES:
+        return checkpoints.load_pickle_safely(path)
+    if suffix != ".safetensors":
+        known = " ".join([".safetensors", *PICKLE_SUFFIXES])
+        raise CheckpointError(f"{path}: weights are read from {known}, not '{suffix}'")
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error

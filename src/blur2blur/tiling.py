@@ -1,0 +1,161 @@
+"""Cut an image into overlapping tiles, process them, blend them back: geometry only.
+
+Neighbouring tiles share `overlap_px` pixels. Of those, each tile's outer part is thrown away (there
+the tile's own border shows) and only a narrow zone in the middle is blended, from one tile to the
+next. A function whose receptive field fits into what is thrown away therefore gives the same
+result tiled and untiled; one that sees further gives a smooth passage instead of a seam.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from blur2blur.errors import ConfigError
+
+MAX_BLEND_PX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One tile along one axis, in pixels of the whole image; stops are exclusive.
+
+    `[start, stop)` is what is processed. Of the result `[blend_start, blend_stop)` is faded in over
+    the tile before (empty for the first tile) and `[blend_stop, keep_stop)` is written as it is.
+    """
+
+    start: int
+    stop: int
+    blend_start: int
+    blend_stop: int
+    keep_stop: int
+
+    @property
+    def size(self) -> int:
+        """Number of pixels that are processed."""
+        return self.stop - self.start
+
+
+def plan_axis(length: int, *, tile_px: int, overlap_px: int, align: int = 1) -> list[Span]:
+    """Divide an axis of `length` pixels into the fewest tiles, of nearly equal size.
+
+    Tiles start on multiples of `align`, so that a network with strides sees the same pixel grid
+    in every tile as in the whole image; all but the last are a multiple of `align` long. `tile_px`
+    is rounded down and `overlap_px` up to it.
+
+    Raises:
+        ConfigError: a tile that is not larger than the overlap, or sizes below zero.
+    """
+    tile = tile_px // align * align
+    overlap = _round_up(overlap_px, align)
+    if overlap_px < 0 or tile - overlap < align:
+        raise ConfigError(
+            f"tile {tile_px} and overlap {overlap_px} do not fit: the tile must be at least "
+            f"{max(overlap, 0) + align} (overlap + {align}) and the overlap not negative"
+        )
+    if length <= tile:
+        return [Span(start=0, stop=length, blend_start=0, blend_stop=0, keep_stop=length)]
+    fewest = -(-(length - overlap) // (tile - overlap))
+    step = _round_up(-(-(length - overlap) // fewest), align)
+    count = -(-(length - overlap) // step)
+    blend = min(overlap // 4, MAX_BLEND_PX, step)
+    trim = (overlap - blend) // 2
+    spans: list[Span] = []
+    for index in range(count):
+        start = index * step
+        is_first, is_last = index == 0, index == count - 1
+        spans.append(
+            Span(
+                start=start,
+                stop=length if is_last else start + step + overlap,
+                blend_start=0 if is_first else start + trim,
+                blend_stop=0 if is_first else start + trim + blend,
+                keep_stop=length if is_last else start + step + trim + blend,
+            )
+        )
+    return spans
+
+
+def process_tiles(
+    image: Tensor,
+    function: Callable[[Tensor], Tensor],
+    *,
+    tile_px: int,
+    overlap_px: int,
+    align: int = 1,
+    batch_size: int = 1,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Apply `function` tile by tile and return the blended whole.
+
+    Besides `image` and the result, one row of tiles is held in memory.
+
+    Args:
+        image: B C H W, any range.
+        function: maps N C h w to N C' h w on any device; N is B times at most `batch_size`.
+        tile_px: longest side of a tile in pixels.
+        overlap_px: pixels that neighbours share. Tiled equals untiled (to float rounding) from
+            2 r + `MAX_BLEND_PX` on, where r is the receptive field's radius in pixels.
+        align: tiles start on multiples of this, the function's total stride.
+        batch_size: how many tiles of equal size are processed at once.
+        on_tile: told (tiles done, tiles in all) after each batch.
+
+    Returns:
+        B C' H W with the type and device of `image`.
+
+    Raises:
+        ConfigError: a tile that is not larger than the overlap.
+    """
+    batch, _, height, width = image.shape
+    rows = plan_axis(height, tile_px=tile_px, overlap_px=overlap_px, align=align)
+    columns = plan_axis(width, tile_px=tile_px, overlap_px=overlap_px, align=align)
+    done, total = 0, len(rows) * len(columns)
+    output: Tensor | None = None
+    strip: Tensor | None = None
+    for row in rows:
+        for group in _equal_batches(columns, batch_size):
+            tiles = [image[..., row.start : row.stop, c.start : c.stop] for c in group]
+            results = function(torch.cat(tiles))
+            if output is None:
+                output = image.new_empty(batch, results.shape[1], height, width)
+            if strip is None or strip.shape[-2] != row.size:
+                strip = image.new_empty(batch, results.shape[1], row.size, width)
+            for column, result in zip(group, results.split(batch), strict=True):
+                _paste(strip, result.to(strip), column, dim=-1)
+            done += len(group)
+            if on_tile is not None:
+                on_tile(done, total)
+        if output is not None and strip is not None:
+            _paste(output, strip, row, dim=-2)
+    if output is None:
+        raise ConfigError(f"an image of {width} x {height} pixels has nothing to process")
+    return output
+
+
+def _paste(target: Tensor, tile: Tensor, span: Span, *, dim: int) -> None:
+    """Fade `tile` in over what `target` already holds along `dim`, then write the rest of it."""
+    blend = span.blend_stop - span.blend_start
+    if blend > 0:
+        weight = (torch.arange(blend, dtype=target.dtype, device=target.device) + 0.5) / blend
+        # lerp, not a weighted sum: where both tiles agree the value stays exactly what it was
+        target.narrow(dim, span.blend_start, blend).lerp_(
+            tile.narrow(dim, span.blend_start - span.start, blend),
+            weight if dim == -1 else weight[:, None],
+        )
+    keep = span.keep_stop - span.blend_stop
+    target.narrow(dim, span.blend_stop, keep).copy_(
+        tile.narrow(dim, span.blend_stop - span.start, keep)
+    )
+
+
+def _equal_batches(spans: Sequence[Span], batch_size: int) -> Iterator[list[Span]]:
+    for _, equal in groupby(spans, key=lambda span: span.size):
+        group = list(equal)
+        for first in range(0, len(group), batch_size):
+            yield group[first : first + batch_size]
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple

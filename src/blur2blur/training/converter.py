@@ -1,0 +1,280 @@
+"""Train a converter: a network that turns a camera's unknown blur into the known one, unpaired.
+
+Blur2Blur (Pham et al., CVPR 2024, arXiv 2403.16205), section 3: a discriminator tells converted
+photographs from the camera's own sharp photographs under the known blur; a content loss keeps the
+scene. Both sides come from one camera, so the discriminator can look at little but blur.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from blur2blur import networks, zoo
+from blur2blur.checkpoints import Header
+from blur2blur.data.datasets import Sample, UnpairedBlur
+from blur2blur.errors import ConfigError
+from blur2blur.losses import (
+    FeatureLoss,
+    PyramidLoss,
+    discriminator_loss,
+    feature_file_loss,
+    generator_loss,
+    interpolation_penalty,
+    vgg_loss,
+    zero_centred_penalty,
+)
+from blur2blur.pyramid import pyramid
+from blur2blur.training import sources
+from blur2blur.training.blur_distance import blur_distance
+from blur2blur.training.settings import ConverterLossSettings, ConverterSettings
+from blur2blur.training.task import Batch, as_float, batch_files, update
+
+
+def _content_loss(settings: ConverterLossSettings) -> FeatureLoss | PyramidLoss | None:
+    match settings.content:
+        case "none":
+            return None
+        case "pyramid":
+            return PyramidLoss()
+        case "vgg16":
+            return vgg_loss(16)
+        case "vgg19":
+            return vgg_loss(19)
+        case "file":
+            return feature_file_loss(Path(settings.content_weights_file))
+
+
+class ConverterTask:
+    """See `task.Task`."""
+
+    score = "validation/blur_distance"
+    higher_is_better = False
+
+    def __init__(self, settings: ConverterSettings, roles: sources.Roles, fabric: Fabric) -> None:
+        """Build converter, discriminator, optimisers and data.
+
+        Args:
+            settings: all settings of the run.
+            roles: `unknown_blurry`, and what the known blur is made from: `unknown_sharp`, or
+                `known_blurry` and `known_sharp`.
+            fabric: device, precision and processes.
+
+        Raises:
+            ConfigError: unknown network, option, camera, or weights that cannot be downloaded.
+            CheckpointError: `settings.init` or `settings.deblurrer` cannot be loaded.
+            DataError, InputError: unusable photographs.
+        """
+        self.settings, self.fabric = settings, fabric
+        self.run = settings.run
+        self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
+        self.known = sources.KnownBlur(settings.known)
+        blurry = sources.split(
+            {"unknown_blurry": roles["unknown_blurry"]}, settings.data.validation_fraction
+        )
+        known = sources.split(
+            {role: paths for role, paths in roles.items() if role != "unknown_blurry"},
+            settings.data.validation_fraction,
+        )
+        self.dataset: Dataset[Sample] = UnpairedBlur(
+            unknown_blurry=blurry.train["unknown_blurry"],
+            known=known.train,
+            crop_px=settings.data.crop_px,
+            known_margin_px=self.known.margin_px,
+            seed=settings.run.seed,
+            samples_per_step=settings.data.batch_size * fabric.world_size,
+            rotations=settings.data.rotations,
+            colour_jitter=settings.data.colour_jitter,
+            cache_gb=settings.data.cache_gb,
+            shrink=settings.data.shrink,
+            curriculum_steps=settings.data.curriculum_steps,
+        )
+        torch.manual_seed(settings.run.seed)
+        generator = (
+            zoo.load_own(settings.init, role="converter").train()
+            if settings.init
+            else networks.build(settings.network.name, **settings.network.options)
+        )
+        if generator.scales != settings.discriminator.scales:
+            raise ConfigError(
+                f"network '{generator.name}' returns {generator.scales} scales but "
+                f"discriminator.scales = {settings.discriminator.scales}; set them equal"
+            )
+        judge = networks.MultiScaleDiscriminator(settings.discriminator)
+        generator.to(memory_format=torch.channels_last)
+        judge.to(memory_format=torch.channels_last)
+        self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": judge}
+        self.generator, generator_optimiser = fabric.setup(
+            generator, self._adam(generator, settings.optimiser.learning_rate)
+        )
+        self.discriminator, discriminator_optimiser = fabric.setup(
+            judge, self._adam(judge, settings.discriminator.learning_rate)
+        )
+        self.judge = judge  # without Fabric's wrapper: the generator's step must not reduce it
+        self.optimisers = {
+            "generator": generator_optimiser, "discriminator": discriminator_optimiser
+        }
+        self.schedules = dict.fromkeys(self.optimisers, settings.optimiser)
+        content = _content_loss(settings.loss)
+        self.content = None if content is None else content.to(fabric.device)
+        self.deblurrer = (
+            zoo.load_own(settings.deblurrer, role="deblurrer").to(fabric.device)
+            if settings.deblurrer
+            else None
+        )
+        self._hold_out(blurry.validation, known.validation)
+
+    def _adam(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+        settings = self.settings.optimiser
+        return torch.optim.AdamW(
+            [{"params": network.parameters(), "initial_lr": learning_rate}],
+            lr=learning_rate,
+            betas=(settings.beta1, settings.beta2),
+            weight_decay=settings.weight_decay,
+        )
+
+    def _hold_out(self, blurry: sources.Roles, known: sources.Roles) -> None:
+        seed, device = self.settings.run.seed, self.fabric.device
+        crops = sources.validation_batch(blurry, self.settings.data, seed=seed)
+        self.held_out_blurry = crops["unknown_blurry"].to(device)
+        crops = sources.validation_batch(
+            known, self.settings.data, seed=seed, margin_px=self.known.margin_px
+        )
+        self.held_out_known, _ = self.known.pair(
+            {role: image.to(device) for role, image in crops.items()},
+            torch.Generator().manual_seed(seed + sources.VALIDATION_SEED_OFFSET),
+        )
+
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Update the discriminator, then the converter."""
+        roles = {
+            role: as_float(image) for role, image in batch.items() if not role.endswith("_file")
+        }
+        files = batch_files(batch)
+        blurry = roles.pop("unknown_blurry")
+        known, _ = self.known.pair(roles, generator)
+        real = pyramid(known, self.judge.scales)
+        fake = self.generator(blurry)
+
+        logged: dict[str, Tensor] = {}
+        for _ in range(self.settings.discriminator.updates_per_step):
+            losses = self._discriminator_losses([level.detach() for level in fake], real, generator)
+            update(
+                self.fabric,
+                self.discriminator,
+                self.optimisers["discriminator"],
+                losses,
+                clip_norm=self.settings.optimiser.clip_norm,
+                files=files,
+            )
+            logged |= {f"discriminator/{name}": loss.detach() for name, loss in losses.items()}
+
+        losses = self._generator_losses(fake, real, blurry, known)
+        update(
+            self.fabric,
+            self.generator,
+            self.optimisers["generator"],
+            losses,
+            clip_norm=self.settings.optimiser.clip_norm,
+            files=files,
+        )
+        return logged | {f"generator/{name}": loss.detach() for name, loss in losses.items()}
+
+    def _discriminator_losses(
+        self, fake: Sequence[Tensor], real: Sequence[Tensor], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        settings = self.settings.loss
+        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
+        with self.fabric.autocast():
+            losses = {
+                "adversarial": discriminator_loss(
+                    real_logits,
+                    fake_logits,
+                    kind=settings.adversarial,
+                    relativistic=settings.relativistic,
+                )
+            }
+        if settings.penalty != "none":
+            losses["penalty"] = settings.penalty_weight * self._penalty(fake, real, generator)
+        return losses
+
+    def _penalty(
+        self, fake: Sequence[Tensor], real: Sequence[Tensor], generator: torch.Generator
+    ) -> Tensor:
+        # in full precision: squared gradients of gradients underflow in half precision
+        kind = self.settings.loss.penalty
+        fake = [level.float() for level in fake]
+        if kind == "interpolated":
+            return interpolation_penalty(self.judge, real, fake, generator=generator)
+        penalty = zero_centred_penalty(self.judge, real)
+        if kind == "r1+r2":
+            penalty = penalty + zero_centred_penalty(self.judge, fake)
+        return penalty
+
+    def _generator_losses(
+        self, fake: Sequence[Tensor], real: Sequence[Tensor], blurry: Tensor, known: Tensor
+    ) -> dict[str, Tensor]:
+        settings = self.settings.loss
+        self.judge.requires_grad_(False)
+        with self.fabric.autocast():
+            fake_logits = self.judge(fake)
+            real_logits = self.judge(real) if settings.relativistic else None
+            losses = {
+                "adversarial": settings.adversarial_weight
+                * generator_loss(fake_logits, kind=settings.adversarial, relative_to=real_logits)
+            }
+            if self.content is not None:
+                losses["content"] = settings.content_weight * self.content(fake, blurry)
+        if settings.identity_weight:
+            kept = self.generator(known)[-1]
+            losses["identity"] = settings.identity_weight * (kept - known).abs().mean()
+        self.judge.requires_grad_(True)
+        return losses
+
+    @torch.no_grad()
+    def _converted(self, network: nn.Module) -> Tensor:
+        with self.fabric.autocast():
+            return network(self.held_out_blurry)[-1].float().clamp(0, 1)
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return the distance in blur from the known blur, before and after, and the drift.
+
+        The drift is the mean absolute change of the images at a quarter of their size, where blur
+        hardly shows.
+        """
+        converted = self._converted(network)
+        coarse = pyramid(converted, 3)[0] - pyramid(self.held_out_blurry, 3)[0]
+        return {
+            "validation/blur_distance": blur_distance(converted, self.held_out_known),
+            "validation/input_blur_distance": blur_distance(
+                self.held_out_blurry, self.held_out_known
+            ),
+            "validation/content_drift": float(coarse.abs().mean()),
+        }
+
+    @torch.no_grad()
+    def samples(self, network: nn.Module) -> dict[str, list[Tensor]]:
+        """Return the first held-out crops: input, converted, deblurred, and known blur."""
+        converted = self._converted(network)[:4]
+        columns = {"input": list(self.held_out_blurry[:4]), "converted": list(converted)}
+        if self.deblurrer is not None:
+            columns["deblurred"] = list(self.deblurrer(converted)[-1])
+        return columns | {"known blur": list(self.held_out_known[:4])}
+
+    def header(self, step: int, metrics: Mapping[str, float]) -> Header:
+        """Describe the converter's weights."""
+        generator = self.networks["generator"]
+        assert isinstance(generator, networks.ImageNetwork)
+        return Header(
+            role="converter",
+            network=generator.name,
+            options=generator.options.model_dump(),
+            step=step,
+            metrics=metrics,
+            settings=self.settings.model_dump(mode="json"),
+            version=version("blur2blur"),
+        )

@@ -1,0 +1,149 @@
+"""Train a deblurrer: a network that undoes the known blur.
+
+Losses as in MIMO-UNet (Cho et al., ICCV 2021, arXiv 2108.05054, section 3.3): reconstruction and
+frequency, at every scale the network returns.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from blur2blur import metrics, networks, zoo
+from blur2blur.checkpoints import Header
+from blur2blur.data.datasets import Pairs, Sample
+from blur2blur.losses import frequency, reconstruction
+from blur2blur.training import sources
+from blur2blur.training.settings import DeblurrerSettings
+from blur2blur.training.task import Batch, as_float, batch_files, update
+
+
+class DeblurrerTask:
+    """See `task.Task`."""
+
+    score = "validation/psnr_db"
+    higher_is_better = True
+
+    def __init__(self, settings: DeblurrerSettings, roles: sources.Roles, fabric: Fabric) -> None:
+        """Build network, optimiser and data.
+
+        Args:
+            settings: all settings of the run.
+            roles: `known_blurry` and `known_sharp` (pairs), or `known_sharp` alone, which the known
+                camera's blur is laid over.
+            fabric: device, precision and processes.
+
+        Raises:
+            ConfigError: unknown network, option or camera.
+            CheckpointError: `settings.init` cannot be loaded.
+            DataError, InputError: unusable photographs.
+        """
+        self.settings, self.fabric = settings, fabric
+        self.run = settings.run
+        self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
+        self.known = sources.KnownBlur(settings.known)
+        split = sources.split(roles, settings.data.validation_fraction)
+        self.dataset: Dataset[Sample] = Pairs(
+            split.train,
+            crop_px=settings.data.crop_px,
+            margin_px=self.known.margin_px,
+            seed=settings.run.seed,
+            rotations=settings.data.rotations,
+            colour_jitter=settings.data.colour_jitter,
+            cache_gb=settings.data.cache_gb,
+            shrink=settings.data.shrink,
+        )
+        torch.manual_seed(settings.run.seed)
+        network = (
+            zoo.load_own(settings.init, role="deblurrer").train()
+            if settings.init
+            else networks.build(settings.network.name, **settings.network.options)
+        )
+        network.to(memory_format=torch.channels_last)
+        self.networks: dict[str, nn.Module] = {"generator": network}
+        optimiser = torch.optim.AdamW(
+            [{"params": network.parameters(), "initial_lr": settings.optimiser.learning_rate}],
+            lr=settings.optimiser.learning_rate,
+            betas=(settings.optimiser.beta1, settings.optimiser.beta2),
+            weight_decay=settings.optimiser.weight_decay,
+        )
+        self.network, self.optimiser = fabric.setup(network, optimiser)
+        self.optimisers = {"generator": self.optimiser}
+        self.schedules = {"generator": settings.optimiser}
+        held_out = sources.validation_batch(
+            split.validation,
+            settings.data,
+            seed=settings.run.seed,
+            margin_px=self.known.margin_px,
+        )
+        held_out = {role: crops.to(fabric.device) for role, crops in held_out.items()}
+        self.held_out_blurry, self.held_out_sharp = self.known.pair(
+            held_out,
+            torch.Generator().manual_seed(settings.run.seed + sources.VALIDATION_SEED_OFFSET),
+        )
+
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Update the network once on known pairs."""
+        settings = self.settings.loss
+        roles = {
+            role: as_float(image) for role, image in batch.items() if not role.endswith("_file")
+        }
+        blurry, sharp = self.known.pair(roles, generator)
+        outputs = self.network(blurry)
+        with self.fabric.autocast():
+            losses = {
+                "reconstruction": reconstruction(
+                    outputs, sharp, kind=settings.reconstruction
+                )
+            }
+            if settings.frequency:
+                losses["frequency"] = settings.frequency * frequency(outputs, sharp)
+        update(
+            self.fabric,
+            self.network,
+            self.optimiser,
+            losses,
+            clip_norm=self.settings.optimiser.clip_norm,
+            files=batch_files(batch),
+        )
+        return {f"loss/{name}": loss.detach() for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def _deblurred(self, network: nn.Module) -> Tensor:
+        with self.fabric.autocast():
+            return network(self.held_out_blurry)[-1].float().clamp(0, 1)
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return the mean PSNR [dB] of the held-out crops before and after."""
+        deblurred = self._deblurred(network)
+        return {
+            "validation/psnr_db": float(metrics.psnr_db(deblurred, self.held_out_sharp).mean()),
+            "validation/input_psnr_db": float(
+                metrics.psnr_db(self.held_out_blurry, self.held_out_sharp).mean()
+            ),
+        }
+
+    def samples(self, network: nn.Module) -> dict[str, list[Tensor]]:
+        """Return the first held-out crops: input, deblurred, sharp."""
+        return {
+            "input": list(self.held_out_blurry[:4]),
+            "deblurred": list(self._deblurred(network)[:4]),
+            "sharp": list(self.held_out_sharp[:4]),
+        }
+
+    def header(self, step: int, metrics: Mapping[str, float]) -> Header:
+        """Describe the weights."""
+        network = self.networks["generator"]
+        assert isinstance(network, networks.ImageNetwork)
+        return Header(
+            role="deblurrer",
+            network=network.name,
+            options=network.options.model_dump(),
+            step=step,
+            metrics=metrics,
+            settings=self.settings.model_dump(mode="json"),
+            version=version("blur2blur"),
+        )

@@ -1,0 +1,104 @@
+"""From a data folder and settings to a trained run: what the command and scripts call."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from lightning.fabric import Fabric
+
+from blur2blur import images
+from blur2blur.data import layout
+from blur2blur.errors import DataError
+from blur2blur.training import loop, run_folder, sources
+from blur2blur.training.converter import ConverterTask
+from blur2blur.training.deblurrer import DeblurrerTask
+from blur2blur.training.settings import ConverterSettings, DeblurrerSettings, RunSettings
+from blur2blur.training.task import Task
+
+
+def train_deblurrer(
+    data: Path, settings: DeblurrerSettings, out: Path, progress: loop.Progress
+) -> bool:
+    """Train or resume a deblurrer in the run folder `out`.
+
+    Returns:
+        True when finished, False when interrupted by Ctrl-C.
+
+    Raises:
+        ConfigError, DataError, CheckpointError, InputError: see `DeblurrerTask` and `loop.train`.
+    """
+    roles = deblurrer_roles(data, settings)
+    return _train(
+        lambda fabric: DeblurrerTask(settings, roles, fabric), settings, data, out, progress
+    )
+
+
+def train_converter(
+    data: Path, settings: ConverterSettings, out: Path, progress: loop.Progress
+) -> bool:
+    """Train or resume a converter in the run folder `out`; as `train_deblurrer`."""
+    roles = converter_roles(data, settings)
+    return _train(
+        lambda fabric: ConverterTask(settings, roles, fabric), settings, data, out, progress
+    )
+
+
+def deblurrer_roles(data: Path, settings: DeblurrerSettings) -> sources.Roles:
+    """Return the photographs `train deblurrer` learns from.
+
+    Known pairs where `known.source` says so. Else the sharp photographs that the known blur is laid
+    over: the camera's own (trainB), or, in a folder without the A-D layout, every photograph in it.
+
+    Raises:
+        DataError: a folder is missing or empty, or a pair is incomplete.
+    """
+    if settings.known.source == "pairs":
+        return _known_pairs(layout.find(data))
+    if data.is_dir() and not any((data / name).is_dir() for name in layout.FOLDERS):
+        photographs = images.find_images(data)
+        if not photographs:
+            raise DataError(f"{data} holds neither trainB nor photographs")
+        return {"known_sharp": photographs}
+    return {"known_sharp": layout.find(data).require("trainB")}
+
+
+def converter_roles(data: Path, settings: ConverterSettings) -> sources.Roles:
+    """Return the photographs `train converter` learns from; raises as `deblurrer_roles`."""
+    found = layout.find(data)
+    unknown_blurry = {"unknown_blurry": found.require("trainA")}
+    if settings.known.source == "pairs":
+        return {**unknown_blurry, **_known_pairs(found)}
+    return {**unknown_blurry, "unknown_sharp": found.require("trainB")}
+
+
+def _known_pairs(found: layout.Layout) -> sources.Roles:
+    blurry, sharp = zip(*found.known_pairs(), strict=True)
+    return {"known_blurry": blurry, "known_sharp": sharp}
+
+
+def _train(
+    make_task: Callable[[Fabric], Task],
+    settings: DeblurrerSettings | ConverterSettings,
+    data: Path,
+    out: Path,
+    progress: loop.Progress,
+) -> bool:
+    fabric = _fabric(settings.run)
+    task = make_task(fabric)
+    if fabric.is_global_zero:
+        run_folder.open_run(out, settings, data)
+    fabric.barrier()
+    return loop.train(task, fabric, out, progress=progress)
+
+
+def _fabric(run: RunSettings) -> Fabric:
+    """Return one device, or, under torchrun, all that it started processes for."""
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    fabric = Fabric(
+        accelerator=run.device,
+        devices=ranks,
+        num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", "1")),
+        precision=run.precision,
+    )
+    fabric.launch()
+    return fabric

@@ -1,0 +1,131 @@
+"""Every setting of a training run; presets in `presets/*.toml` hold the values."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from blur2blur.networks import DiscriminatorOptions
+from blur2blur.settings import Settings
+
+OptionValue = bool | int | float | str | list[int]
+
+
+class NetworkSettings(Settings):
+    """Which network, by registry name, and its constructor options."""
+
+    name: str = "mimo_unet"
+    options: dict[str, OptionValue] = {}
+
+
+class DataSettings(Settings):
+    """How samples are cut from the photographs."""
+
+    crop_px: PositiveInt = 256
+    batch_size: PositiveInt = 8  # per device
+    workers: int = Field(default=4, ge=0)  # decoding processes; 0 decodes in the training process
+    cache_gb: float = Field(default=2.0, ge=0)  # decoded photographs kept in memory
+    shrink: PositiveInt = 1  # photographs are averaged down by this factor before cropping
+    rotations: bool = True  # by multiples of 90°; flips always happen
+    colour_jitter: float = Field(default=0.0, ge=0, lt=1)
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)  # of the photographs, never trained on
+    validation_crops: PositiveInt = 16
+
+
+class KnownBlurSettings(Settings):
+    """Where the known blur comes from.
+
+    "pairs": trainC/trainD. "synthetic": the blur of `camera` laid over the sharp photographs.
+    """
+
+    source: Literal["pairs", "synthetic"] = "synthetic"
+    camera: str = "known"
+    overrides: list[str] = []
+
+
+class OptimiserSettings(Settings):
+    """Adam and its learning rate over the run."""
+
+    learning_rate: float = Field(default=2e-4, gt=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    constant_fraction: float = Field(default=0.0, ge=0, lt=1)  # of the run, before the decay
+    clip_norm: float = Field(default=0.0, ge=0)  # 0 does not clip
+
+
+class RunSettings(Settings):
+    """Length, seed, rhythm and machine of a run."""
+
+    steps: PositiveInt = 100_000
+    seed: int = Field(default=0, ge=0)
+    log_every: PositiveInt = 50
+    validate_every: PositiveInt = 1000
+    checkpoint_every: PositiveInt = 1000
+    samples_every: PositiveInt = 1000
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+
+class DeblurrerLossSettings(Settings):
+    """Weights of the deblurrer's losses: multi-scale reconstruction and frequency (MIMO-UNet)."""
+
+    reconstruction: Literal["l1", "charbonnier"] = "l1"
+    frequency: float = Field(default=0.1, ge=0)
+
+
+class DeblurrerSettings(Settings):
+    """`train deblurrer`: learn to undo the known blur."""
+
+    task: Literal["deblurrer"] = "deblurrer"
+    init: str = ""  # a deblurrer to start from: a name of the zoo or a weight file
+    network: NetworkSettings = NetworkSettings()
+    data: DataSettings = DataSettings()
+    known: KnownBlurSettings = KnownBlurSettings()
+    loss: DeblurrerLossSettings = DeblurrerLossSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    run: RunSettings = RunSettings()
+
+
+class ConverterDataSettings(DataSettings):
+    """Samples of the converter: blurry and sharp are drawn independently."""
+
+    curriculum_steps: int = Field(default=0, ge=0)  # sharper half of the blurry ones until then
+
+
+class DiscriminatorSettings(DiscriminatorOptions):
+    """The judge of blur: its network's options and its optimiser's rate."""
+
+    learning_rate: float = Field(default=2e-4, gt=0)
+    updates_per_step: PositiveInt = 1
+
+
+class ConverterLossSettings(Settings):
+    """Weights of the converter's losses."""
+
+    adversarial: Literal["hinge", "least_squares", "logistic"] = "hinge"
+    relativistic: bool = False
+    adversarial_weight: float = Field(default=1.0, ge=0)
+    penalty: Literal["none", "r1", "r1+r2", "interpolated"] = "r1"
+    penalty_weight: float = Field(default=1.0, ge=0)
+    content: Literal["vgg16", "vgg19", "file", "pyramid", "none"] = "pyramid"
+    content_weights_file: str = ""
+    content_weight: float = Field(default=1.0, ge=0)
+    identity_weight: float = Field(default=0.0, ge=0)  # the known blur must pass unchanged
+
+
+class ConverterSettings(Settings):
+    """`train converter`: learn to turn the camera's unknown blur into the known one."""
+
+    task: Literal["converter"] = "converter"
+    init: str = ""  # a converter to start from: a weight file
+    deblurrer: str = ""  # shown on sample sheets
+    network: NetworkSettings = NetworkSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    data: ConverterDataSettings = ConverterDataSettings()
+    known: KnownBlurSettings = KnownBlurSettings()
+    loss: ConverterLossSettings = ConverterLossSettings()
+    optimiser: OptimiserSettings = OptimiserSettings(beta1=0.5)
+    run: RunSettings = RunSettings()

@@ -1,0 +1,85 @@
+"""What the training loop asks of a task, and the one way a task updates weights."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import Dataset
+
+from blur2blur.checkpoints import Header
+from blur2blur.data.datasets import Sample
+from blur2blur.errors import DataError
+from blur2blur.training.settings import OptimiserSettings, RunSettings
+
+Batch = Mapping[str, Any]
+
+
+class Task(Protocol):
+    """One kind of training; the loop owns order, logging, averaging and files."""
+
+    run: RunSettings
+    batch_size: int
+    workers: int
+    dataset: Dataset[Sample]
+    networks: dict[str, nn.Module]  # all that is trained; "generator" is averaged and exported
+    optimisers: dict[str, Optimizer]
+    schedules: dict[str, OptimiserSettings]
+    score: str  # the validation metric that chooses the best weights
+    higher_is_better: bool
+
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Update the networks once; return named scalar losses. May raise DataError."""
+        ...
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return named metrics of `network` (the averaged generator) on held-out photographs."""
+        ...
+
+    def samples(self, network: nn.Module) -> dict[str, list[Tensor]]:
+        """Return named columns of 3 H W sRGB images for the sample sheet."""
+        ...
+
+    def header(self, step: int, metrics: Mapping[str, float]) -> Header:
+        """Return the header of the exported weights."""
+        ...
+
+
+def update(
+    fabric: Fabric,
+    network: nn.Module,
+    optimiser: Optimizer,
+    losses: Mapping[str, Tensor],
+    *,
+    clip_norm: float,
+    files: Sequence[str],
+) -> None:
+    """Back-propagate the sum of `losses` and step, unless one is not finite.
+
+    Raises:
+        DataError: a loss is NaN or infinite; nothing was updated. Names the loss and the files.
+    """
+    for name, loss in losses.items():
+        if not torch.isfinite(loss):
+            raise DataError(
+                f"loss '{name}' is {float(loss.detach())}; weights were left as they were. Files of this "
+                f"batch: {', '.join(sorted(set(files)))}. Remove a broken file, or lower "
+                "optimiser.learning_rate or set run.precision=32-true"
+            )
+    optimiser.zero_grad(set_to_none=True)
+    fabric.backward(torch.stack(list(losses.values())).sum())
+    if clip_norm:
+        fabric.clip_gradients(network, optimiser, max_norm=clip_norm, error_if_nonfinite=False)
+    optimiser.step()
+
+
+def batch_files(batch: Batch) -> list[str]:
+    """Return the names of the files a batch was cut from."""
+    return [name for key, names in batch.items() if key.endswith("_file") for name in names]
+
+
+def as_float(image_uint8: Tensor) -> Tensor:
+    """Return float32 B 3 H W in [0,1], channels last, from uint8."""
+    return (image_uint8.float() / 255).contiguous(memory_format=torch.channels_last)

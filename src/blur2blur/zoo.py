@@ -1,0 +1,75 @@
+"""Weights by name: the table of those that ship, and one way to load them or a file."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from blur2blur import third_party
+from blur2blur.checkpoints import is_ours, load_network
+from blur2blur.errors import CheckpointError
+from blur2blur.networks import ImageNetwork
+from blur2blur.settings import nearest
+
+WEIGHTS_DIR = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One row of the table of shipped weights."""
+
+    role: str
+    file: str
+    sha256: str
+    licence: str
+    trained_on: str
+    recipe: str
+    result: str
+
+
+ENTRIES: dict[str, Entry] = {}
+
+DEFAULT_DEBLURRER = "known-blur-small"
+
+
+def resolve(name_or_path: str, *, role: str) -> Path:
+    """Return the weight file of a shipped name, hash checked, or the path itself.
+
+    Raises:
+        CheckpointError: neither a shipped name of that role nor a file, or a damaged shipped file.
+    """
+    entry = ENTRIES.get(name_or_path)
+    if entry is None or entry.role != role:
+        path = Path(name_or_path)
+        if path.is_file():
+            return path
+        names = [name for name, row in ENTRIES.items() if row.role == role]
+        hint = nearest(name_or_path, names) if names else ""
+        raise CheckpointError(f"no {role} '{name_or_path}': neither a file nor a known name{hint}")
+    path = WEIGHTS_DIR / entry.file
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
+        raise CheckpointError(f"the shipped weights {path} are missing or damaged; reinstall blur2blur")
+    return path
+
+
+def load_own(name_or_path: str, *, role: str) -> ImageNetwork:
+    """Return a converter or deblurrer of ours, in evaluation mode, on CPU.
+
+    Raises:
+        CheckpointError: as `resolve` and `checkpoints.load_network`.
+    """
+    return load_network(resolve(name_or_path, role=role), role=role)[0]
+
+
+def load_deblurrer(name_or_path: str) -> nn.Module:
+    """Return a deblurrer in evaluation mode, on CPU: ours, or another program's through spandrel.
+
+    Raises:
+        CheckpointError: as `load_own`, or a foreign file that is unsafe or not recognised.
+        ConfigError: a foreign file while the extra `zoo` is not installed.
+    """
+    path = resolve(name_or_path, role="deblurrer")
+    if is_ours(path):
+        return load_network(path, role="deblurrer")[0]
+    return third_party.load(path)

@@ -1,0 +1,187 @@
+"""Spatially invariant convolution, spatially varying shake, averaged video."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import skimage.data
+import torch
+
+from blur2blur import images
+from blur2blur.blur import kernels, shake, trajectories, video
+from blur2blur.blur.apply import convolve
+from blur2blur.blur.shake import Motion
+from blur2blur.errors import ConfigError, DataError
+
+
+def _rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _kernels(count: int, size: int) -> torch.Tensor:
+    kernel = torch.rand(count, 1, size, size, generator=_rng(1))
+    return kernel / kernel.sum(dim=(-2, -1), keepdim=True)
+
+
+def _motion(count: int = 1, steps: int = 9, **parts: torch.Tensor) -> Motion:
+    still = {
+        "path_px": torch.zeros(count, steps, 2),
+        "roll": torch.zeros(count, steps),
+        "zoom": torch.ones(count, steps),
+        "pan": torch.zeros(count, steps, 2),
+    }
+    return Motion(**still | parts)
+
+
+def test_a_point_becomes_the_kernel_not_its_mirror():
+    kernel = torch.zeros(1, 1, 3, 3)
+    kernel[0, 0, 0, 2], kernel[0, 0, 1, 1] = 0.25, 0.75  # a quarter goes up and to the right
+    image = torch.zeros(1, 1, 7, 7)
+    image[0, 0, 3, 3] = 1
+    for method in ("space", "fft"):
+        blurred = convolve(image, kernel, method=method)
+        torch.testing.assert_close(blurred[0, 0, 2:5, 2:5], kernel[0, 0], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("method", ["space", "fft"])
+@pytest.mark.parametrize(
+    ("boundary", "name"), [("reflect", "mirror"), ("replicate", "nearest"), ("circular", "wrap")]
+)
+def test_equals_scipy(method: str, boundary: str, name: str):
+    image, kernel = torch.rand(2, 3, 23, 31, generator=_rng()), _kernels(2, 11)
+    ours = convolve(image, kernel, boundary=boundary, method=method)
+    for blurred, sharp, weights in zip(ours, image, kernel, strict=True):
+        for plane, source in zip(blurred, sharp, strict=True):
+            theirs = scipy.ndimage.convolve(source.numpy(), weights[0].numpy(), mode=name)
+            np.testing.assert_allclose(plane.numpy(), theirs, atol=1e-5)
+
+
+def test_delta_is_the_identity():
+    image = torch.rand(2, 3, 16, 20, generator=_rng())
+    torch.testing.assert_close(convolve(image, kernels.delta(2, 1)), image, rtol=0, atol=0)
+    torch.testing.assert_close(convolve(image, kernels.delta(1, 15)), image, rtol=0, atol=1e-6)
+
+
+def test_light_is_kept():
+    constant = torch.full((1, 3, 12, 12), 0.37)
+    torch.testing.assert_close(convolve(constant, _kernels(1, 13)), constant)
+    image = torch.rand(1, 3, 24, 24, generator=_rng())
+    mean = convolve(image, _kernels(1, 13), boundary="circular").mean()
+    torch.testing.assert_close(mean, image.mean())
+
+
+def test_adjoint_is_blur_by_the_mirrored_kernel():
+    x = torch.rand(1, 1, 20, 20, generator=_rng(1))
+    y = torch.rand(1, 1, 20, 20, generator=_rng(2))
+    kernel = _kernels(1, 7)
+    forward = (convolve(x, kernel, boundary="circular") * y).sum()
+    backward = (x * convolve(y, kernel.flip(-2, -1), boundary="circular")).sum()
+    torch.testing.assert_close(forward, backward)
+
+
+@pytest.mark.parametrize("method", ["space", "fft"])
+def test_gradients_reach_image_and_kernel(method: str):
+    image = torch.rand(1, 1, 6, 6, dtype=torch.float64, generator=_rng(), requires_grad=True)
+    kernel = _kernels(1, 3).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda i, k: convolve(i, k, method=method), (image, kernel))
+
+
+def test_images_smaller_than_the_kernel_are_blurred():
+    image = torch.full((1, 3, 1, 4), 0.5)
+    torch.testing.assert_close(convolve(image, _kernels(1, 21)), image)
+
+
+def test_even_kernels_are_refused():
+    with pytest.raises(ValueError, match="odd"):
+        convolve(torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 4, 4))
+
+
+def test_no_motion_is_the_identity():
+    image = torch.rand(2, 3, 17, 24, generator=_rng())
+    seen = shake.average_frames(image, _motion(2), 20.0)
+    torch.testing.assert_close(seen, image, atol=1e-5, rtol=0)
+    assert shake.frame_count(_motion(2), 17, 24, 20.0) == 1
+    assert not _motion().varies
+
+
+def test_pure_translation_equals_the_kernel_of_its_path():
+    path = trajectories.shake_paths(
+        torch.tensor([9.0]), torch.tensor([2.0]), torch.zeros(1), 0, _rng()
+    )
+    motion = _motion(path_px=path, steps=path.shape[1], roll=torch.zeros(path.shape[:2]))
+    image = torch.rand(1, 3, 40, 44, generator=_rng())
+    seen = shake.average_frames(image, motion, 40.0)
+    blurred = convolve(image, kernels.rasterise(path))
+    torch.testing.assert_close(seen, blurred, atol=1e-4, rtol=0)
+
+
+def test_quarter_roll_turns_clockwise_on_screen():
+    image = torch.rand(1, 1, 9, 9, generator=_rng())
+    turned = shake.average_frames(image, _motion(steps=1, roll=torch.full((1, 1), math.pi / 2)), 9)
+    torch.testing.assert_close(turned, image.rot90(-1, dims=(-2, -1)), atol=1e-4, rtol=0)
+
+
+def test_zoom_and_pan_move_points_where_the_geometry_says():
+    point = torch.tensor([[10.0, 5.0]])
+    zoomed = shake.point_paths(_motion(steps=1, zoom=torch.full((1, 1), 1.1)), point, 100)
+    torch.testing.assert_close(zoomed[0, 0, 0], torch.tensor([1.0, 0.5]))
+    pan = _motion(steps=1, pan=torch.tensor([[[0.02, 0.0]]]))
+    centre = shake.point_paths(pan, torch.zeros(1, 2), 100)[0, 0, 0]
+    torch.testing.assert_close(centre, torch.tensor([100 * math.tan(0.02), 0.0]))
+    assert pan.varies
+
+
+def test_local_kernels_of_a_roll_are_still_in_the_middle_and_long_outside():
+    roll = _motion(steps=2, roll=torch.tensor([[-0.05, 0.05]]))
+    local = shake.local_kernels(roll, 100, 100, 100, grid=5)
+    assert local.shape[:3] == (1, 5, 5)
+    torch.testing.assert_close(local.sum(dim=(-2, -1)), torch.ones(1, 5, 5))
+    middle = local.shape[-1] // 2
+    assert local[0, 2, 2, middle, middle] == pytest.approx(1, abs=1e-4)
+    # left of the middle the content moves along y, above it along x
+    left, above = local[0, 2, 0], local[0, 0, 2]
+    assert left.sum(dim=1).max() < 0.3 < 0.9 < left.sum(dim=0).max()
+    assert above.sum(dim=0).max() < 0.3 < 0.9 < above.sum(dim=1).max()
+
+
+def test_local_kernels_describe_the_picture():
+    """A point of light in the photograph becomes the kernel of its place."""
+    motion = _motion(roll=torch.linspace(-0.06, 0.06, 9)[None]).resampled(64)
+    image = torch.zeros(1, 1, 95, 95)
+    image[0, 0, 9, 47] = 1  # the middle of the topmost of five cells
+    seen = shake.average_frames(image, motion, 95.0)[0, 0]
+    kernel = shake.local_kernels(motion, 95, 95, 95.0, grid=5)[0, 0, 2]
+    reach = kernel.shape[0] // 2
+    window = seen[9 - reach : 10 + reach, 47 - reach : 48 + reach]
+    torch.testing.assert_close(window, kernel, atol=0.02, rtol=0)
+
+
+def test_one_pixel_image_survives_a_roll():
+    image = torch.full((1, 3, 1, 1), 0.4)
+    seen = shake.average_frames(image, _motion(roll=torch.full((1, 9), 0.1)), 5.0)
+    torch.testing.assert_close(seen, image)
+
+
+def test_video_is_averaged_in_linear_light():
+    frames = torch.stack((torch.zeros(3, 2, 2), torch.ones(3, 2, 2)))
+    # half the light is 188 of 255 in sRGB, not 128
+    torch.testing.assert_close(video.average(frames), torch.full((3, 2, 2), 0.735357))
+    still = torch.from_numpy(skimage.data.astronaut()[:32, :32]).permute(2, 0, 1) / 255
+    torch.testing.assert_close(video.average(still.expand(5, -1, -1, -1)), still)
+
+
+def test_windows_pair_the_mean_with_the_middle_frame():
+    frames = torch.rand(8, 3, 4, 5, generator=_rng())
+    blurry, sharp = video.average_windows(frames, 3)
+    assert torch.equal(sharp, frames[[1, 4]])
+    mean = images.to_linear(frames[3:6]).mean(dim=0)
+    torch.testing.assert_close(blurry[1], images.to_srgb(mean))
+    assert torch.equal(video.average_windows(frames, 3, stride=1)[1], frames[1:7])
+
+
+def test_windows_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match="window 4"):
+        video.average_windows(torch.zeros(8, 3, 4, 4), 4)
+    with pytest.raises(DataError, match="8 frames"):
+        video.average_windows(torch.zeros(8, 3, 4, 4), 9)

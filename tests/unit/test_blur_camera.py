@@ -1,0 +1,236 @@
+"""The simulated camera and what it does to light behind the lens."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+from blur2blur import images
+from blur2blur.blur import Camera, CameraSettings, isp, kernels, load_camera
+from blur2blur.blur.camera_settings import ShakeSettings
+from blur2blur.errors import ConfigError
+from blur2blur.settings import preset_names
+
+PRESETS = ["dashcam", "known", "known-small", "night", "phone", "phone-small", "roll"]
+
+
+def _rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _photo(height: int = 48, width: int = 64) -> torch.Tensor:
+    pixels = skimage.data.astronaut()[80 : 80 + height, 180 : 180 + width]
+    return (torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255).repeat(2, 1, 1, 1)
+
+
+def test_the_cameras_that_ship():
+    assert preset_names("cameras") == PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_camera_photographs_reproducibly(name: str):
+    camera = Camera(load_camera(name))
+    assert camera.settings.description
+    sharp = _photo()
+    for take in (camera.photograph_pair, lambda x, g: (camera.blur(x, g),)):
+        first, again, other = (torch.cat(take(sharp, _rng(seed))) for seed in (5, 5, 6))
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        assert first.min() >= 0
+        assert first.max() <= 1
+        assert torch.isfinite(first).all()
+    blurry, steady = camera.photograph_pair(sharp, _rng())
+    for photograph in (blurry, steady):
+        assert photograph.shape == sharp.shape
+        torch.testing.assert_close(photograph * 255, (photograph * 255).round())
+    assert ((blurry - steady) ** 2).mean() > 1e-5
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_kernels_of_every_camera(name: str):
+    camera = Camera(load_camera(name))
+    drawn = camera.sample_kernels(32, _rng())
+    assert drawn.shape == (32, 1, drawn.shape[-1], drawn.shape[-1])
+    assert camera.sample_kernels(1, _rng(1)).shape[-1] == drawn.shape[-1]
+    assert drawn.min() >= 0
+    torch.testing.assert_close(drawn.sum(dim=(1, 2, 3)), torch.ones(32))
+    assert kernels.centre_of_mass(drawn).abs().max() < 0.01
+    assert torch.equal(drawn, camera.sample_kernels(32, _rng()))
+    assert not torch.equal(drawn, camera.sample_kernels(32, _rng(1)))
+
+
+def test_blur_is_convolution_by_the_sampled_kernels_in_linear_light():
+    camera = Camera(load_camera("known-small"))
+    sharp = torch.zeros(2, 3, 33, 33)
+    sharp[:, :, 16, 16] = 1
+    seen = images.to_linear(camera.blur(sharp, _rng(4)))[:, :1]
+    kernel = camera.sample_kernels(2, _rng(4))
+    reach = kernel.shape[-1] // 2
+    window = seen[..., 16 - reach : 17 + reach, 16 - reach : 17 + reach]
+    torch.testing.assert_close(window, kernel, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_even_surfaces_stay_even(name: str):
+    grey = torch.full((1, 3, 32, 32), 0.4)
+    torch.testing.assert_close(
+        Camera(load_camera(name)).blur(grey, _rng()), grey, atol=1e-4, rtol=0
+    )
+
+
+def test_a_camera_that_does_nothing_returns_the_photograph():
+    sharp = _photo()
+    camera = Camera(CameraSettings())
+    torch.testing.assert_close(camera.blur(sharp, _rng()), sharp, atol=1e-5, rtol=0)
+    for photograph in camera.photograph_pair(sharp, _rng()):
+        torch.testing.assert_close(photograph, sharp)
+
+
+def test_an_exposure_fixes_the_blur_and_tells_its_kernels():
+    camera = Camera(load_camera("known-small"))
+    exposure = camera.draw(2, _rng(3))
+    kernel = camera.local_kernels(exposure, 48, 64, 5)
+    assert kernel.shape[:3] == (2, 1, 1)
+    assert torch.equal(kernel[:, 0, :1], camera.sample_kernels(2, _rng(3)))
+    blurry, _ = camera.photograph_pair(_photo(), _rng(9), exposure=exposure)
+    torch.testing.assert_close(blurry, isp.quantise(camera.blur(_photo(), _rng(3))))
+
+
+def test_varying_camera_tells_its_kernels_with_the_lens():
+    camera = Camera(load_camera("dashcam"))
+    local = camera.local_kernels(camera.draw(1, _rng()), 300, 400, 3)
+    assert local.shape[:3] == (1, 3, 3)
+    torch.testing.assert_close(local.sum(dim=(-2, -1)), torch.ones(1, 3, 3))
+    assert local[0, 1, 1].max() > local[0, 0, 0].max()  # sharper in the middle
+
+
+def test_rolling_camera_blurs_the_rim_more_than_the_middle():
+    camera = Camera(load_camera("roll", ["spatial.roll_degrees=6", "shake.length_px=0"]))
+    sharp = torch.rand(1, 3, 96, 96, generator=_rng())
+    change = (camera.blur(sharp, _rng()) - sharp).abs().mean(dim=(0, 1))
+    assert change[40:56, 40:56].mean() < 0.5 * change[:16, :16].mean()
+
+
+def test_saturated_lights_streak_and_clip():
+    sharp = torch.zeros(1, 3, 41, 41)
+    sharp[..., 20, 20] = 1
+    dark = CameraSettings(shake=ShakeSettings(length_px=(10, 10)))
+    lamp = dark.model_copy(
+        update={"highlights": dark.highlights.model_copy(update={"gain": (50, 50)})}
+    )
+    faint, bright = (Camera(settings).blur(sharp, _rng()) for settings in (dark, lamp))
+    assert (bright > 0.9999).sum() >= 3 * 8  # a solid streak over some ten pixels
+    assert bright.max() <= 1
+    assert faint.max() < 0.6
+    assert Camera(lamp).photograph_pair(sharp, _rng())[1].max() == 1
+
+
+def test_highlights_keep_the_rest_and_the_hue():
+    light = torch.tensor([[0.5, 0.4, 0.1], [1.0, 0.5, 0.25]]).T[None, :, None]
+    seen = isp.brighten_highlights(light, 0.8, torch.tensor([4.0]))
+    torch.testing.assert_close(seen[..., 0], light[..., 0])
+    torch.testing.assert_close(seen[..., 1], 4 * light[..., 1])
+
+
+@pytest.mark.parametrize("level", [0.02, 0.3, 0.9])
+def test_noise_has_the_variance_of_the_poisson_gaussian_model(level: float):
+    shot, read = torch.tensor([0.01, 0.0]), torch.tensor([0.02, 0.01])
+    light = torch.full((2, 1, 200, 200), level)
+    noisy = isp.add_noise(light, shot, read, _rng())
+    torch.testing.assert_close(
+        noisy.mean(dim=(1, 2, 3)), torch.full((2,), level), atol=2e-3, rtol=0
+    )
+    expected = shot * level + read**2
+    torch.testing.assert_close(noisy.var(dim=(1, 2, 3)), expected, rtol=0.04, atol=0)
+
+
+def test_blurry_and_sharp_photograph_have_the_same_light_and_their_own_noise():
+    camera = Camera(load_camera("known", ["noise.read=0.05", "shake.length_px=0"]))
+    grey = torch.full((1, 3, 64, 64), 0.5)
+    blurry, steady = camera.photograph_pair(grey, _rng())
+    both = torch.stack((blurry.flatten(), steady.flatten()))
+    assert torch.corrcoef(both)[0, 1].abs() < 0.05
+    darker = Camera(load_camera("known", ["exposure_stops=-1"])).photograph_pair(grey, _rng())
+    for photograph in darker:
+        half = images.to_srgb(images.to_linear(grey) / 2)
+        torch.testing.assert_close(photograph, half, atol=1 / 255, rtol=0)
+
+
+def test_bilinear_demosaicing_equals_opencv():
+    raw = torch.randint(0, 256, (1, 1, 24, 30), generator=_rng())
+    ours = isp.demosaic(raw.float(), "bilinear")[0].permute(1, 2, 0).numpy()
+    theirs = cv2.cvtColor(raw[0, 0].byte().numpy(), cv2.COLOR_BayerRGGB2RGB)
+    np.testing.assert_allclose(ours[2:-2, 2:-2], theirs[2:-2, 2:-2], atol=1)
+
+
+@pytest.mark.parametrize("method", ["bilinear", "malvar"])
+def test_demosaicing_keeps_even_colours_and_what_was_sampled(method: str):
+    colour = torch.tensor([0.2, 0.5, 0.7])[None, :, None, None].expand(1, 3, 10, 13)
+    seen = isp.demosaic(isp.mosaic(colour), method)
+    if method == "bilinear":
+        torch.testing.assert_close(seen, colour)
+    grey = torch.full((1, 3, 10, 13), 0.3)
+    torch.testing.assert_close(isp.demosaic(isp.mosaic(grey), method), grey)
+    photo = _photo()[:1]
+    sampled = isp.mosaic(isp.demosaic(isp.mosaic(photo), method))
+    torch.testing.assert_close(sampled, isp.mosaic(photo))
+
+
+def test_malvar_is_better_than_bilinear_on_a_photograph():
+    photo = _photo(200, 200)[:1]
+
+    def error(method: str) -> float:
+        return float(((isp.demosaic(isp.mosaic(photo), method) - photo) ** 2).mean())
+
+    # the paper reports 5 dB; the photograph decides
+    assert error("malvar") < 0.6 * error("bilinear")
+
+
+def test_tone_curve_rises_and_keeps_black_and_white():
+    levels = torch.linspace(0, 1, 101)
+    curved = isp.tone_curve(levels, 0.8, 1.0)
+    assert (curved.diff() >= 0).all()
+    assert curved[0] == 0
+    assert curved[-1] == 1
+    torch.testing.assert_close(isp.tone_curve(levels, 1, 0), levels)
+
+
+def test_jpeg_of_worse_quality_is_worse():
+    photo = _photo()
+    seen = isp.jpeg(photo, torch.tensor([95.0, 20.0]), "4:2:0")
+    error = ((seen - photo) ** 2).mean(dim=(1, 2, 3))
+    assert 0 < error[0] < 0.3 * error[1]
+    fine = isp.jpeg(photo, torch.tensor([95.0, 95.0]), "4:4:4")
+    assert ((fine - photo) ** 2).mean() < error[0]
+
+
+def test_settings_from_a_file_and_overrides(tmp_path: Path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[shake]\nlength_px = [2, 5]\n")
+    settings = load_camera(str(path), ["lens.defocus_px=1.5", "jpeg.quality=[70, 80]"])
+    assert settings.shake.length_px == (2, 5)
+    assert settings.lens.defocus_px == (1.5, 1.5)
+    assert settings.jpeg.quality == (70, 80)
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "message"),
+    [
+        ("fone", None, "unknown preset 'fone'; did you mean 'phone'"),
+        ("phone", "shake.lenght_px=[1,2]", "did you mean 'length_px'"),
+        ("phone", "nois.shot=1", "unknown setting 'nois'; did you mean 'noise'"),
+        ("phone", "shake.length_px=[9, 3]", "lower end 9.0 is above the upper end 3.0"),
+        ("phone", "noise.shot=-1", "must not be negative"),
+        ("phone", "jpeg.quality=[0, 50]", "quality goes from 1 to 100"),
+        ("phone", "demosaic=cubic", "demosaic = 'cubic'"),
+        ("phone", "tone.gamma=0", "greater than 0"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_line(name: str, override: str | None, message: str):
+    with pytest.raises(ConfigError) as caught:
+        load_camera(name, [override] if override else [])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

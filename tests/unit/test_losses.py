@@ -1,0 +1,391 @@
+"""Losses: values worked by hand, invariances, and agreement with second implementations."""
+
+import cmath
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from blur2blur import losses
+from blur2blur.errors import CheckpointError, ConfigError
+from blur2blur.losses import perceptual
+from blur2blur.pyramid import pyramid
+
+KINDS = get_args(losses.AdversarialKind)
+
+
+def images(batch: int, side: int = 32, seed: int = 0) -> Tensor:
+    return torch.rand(batch, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+# --- reconstruction
+
+
+@pytest.mark.parametrize("kind", ["l1", "charbonnier"])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_reconstruction_is_zero_at_the_target_and_positive_elsewhere(kind: str, batch: int) -> None:
+    target = images(batch)
+    levels = pyramid(target, 3)
+    assert losses.reconstruction(levels, target, kind=kind) == pytest.approx(0, abs=1e-7)
+    off = tuple(level + 0.1 for level in levels)
+    assert losses.reconstruction(off, target, kind=kind) == pytest.approx(0.1, abs=2e-3)
+
+
+def test_charbonnier_by_hand() -> None:
+    target = torch.zeros(1, 3, 2, 2)
+    loss = losses.reconstruction([target + 0.3], target, kind="charbonnier", epsilon=0.4)
+    assert loss == pytest.approx(0.5 - 0.4)
+
+
+def test_each_scale_counts_alike() -> None:
+    target = images(2)
+    coarse, half, full = pyramid(target, 3)
+    expected = torch.tensor(0.3 / 3)
+    torch.testing.assert_close(losses.reconstruction([coarse + 0.3, half, full], target), expected)
+    torch.testing.assert_close(losses.reconstruction([coarse, half, full + 0.3], target), expected)
+
+
+def test_frequency_equals_the_written_out_dft() -> None:
+    output, target = images(1, 4, seed=1), images(1, 4, seed=2)
+    total = 0.0
+    for channel in (output - target)[0].tolist():
+        for u in range(4):
+            for v in range(4):
+                coefficient = sum(
+                    channel[y][x] * cmath.exp(-2j * cmath.pi * (u * y + v * x) / 4)
+                    for y in range(4)
+                    for x in range(4)
+                )
+                total += abs(coefficient.real) + abs(coefficient.imag)
+    assert losses.frequency([output], target).item() == pytest.approx(
+        total / (3 * 16 * 2), rel=1e-5
+    )
+    assert losses.frequency(pyramid(target, 1), target) == 0
+
+
+def test_frequency_accepts_half_precision() -> None:
+    target = images(1)
+    assert torch.isfinite(losses.frequency([target.bfloat16() * 0.5], target))
+
+
+# --- adversarial
+
+
+def test_hinge_by_hand() -> None:
+    real = [torch.tensor([2.0, 0.5, -1.0]), torch.tensor([1.0])]
+    fake = [torch.tensor([-2.0, 0.5, 0.0]), torch.tensor([-3.0])]
+    # scale 1: (0 + 0.5 + 2)/3 + (0 + 1.5 + 1)/3; scale 2: 0
+    assert losses.discriminator_loss(real, fake, kind="hinge") == pytest.approx(5 / 6)
+    # scale 1: 1.5/3; scale 2: 3
+    assert losses.generator_loss(fake, kind="hinge") == pytest.approx((0.5 + 3) / 2)
+
+
+def test_least_squares_and_logistic_by_hand() -> None:
+    real, fake = [torch.tensor([0.0])], [torch.tensor([2.0])]
+    assert losses.discriminator_loss(real, fake, kind="least_squares") == pytest.approx(1 + 4)
+    assert losses.generator_loss(fake, kind="least_squares") == pytest.approx(1)
+    cross_entropy = F.binary_cross_entropy_with_logits
+    zeros, ones = torch.zeros(1), torch.ones(1)
+    expected = cross_entropy(real[0], ones) + cross_entropy(fake[0], zeros)
+    torch.testing.assert_close(losses.discriminator_loss(real, fake, kind="logistic"), expected)
+    expected = cross_entropy(fake[0], ones)
+    torch.testing.assert_close(losses.generator_loss(fake, kind="logistic"), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("relativistic", [False, True])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_gradients_push_logits_the_right_way(kind: str, relativistic: bool, batch: int) -> None:
+    real = [torch.zeros(batch, 1, side, side, requires_grad=True) for side in (2, 4)]
+    fake = [torch.zeros(batch, 1, side, side, requires_grad=True) for side in (2, 4)]
+    losses.discriminator_loss(real, fake, kind=kind, relativistic=relativistic).backward()
+    assert all((logits.grad < 0).all() for logits in real)
+    for logits in fake:
+        # least squares wants 0, where these are, unless it is relativistic
+        zero_is_wanted = kind == "least_squares" and not relativistic
+        assert (logits.grad == 0).all() if zero_is_wanted else (logits.grad > 0).all()
+    fake = [logits.detach().requires_grad_() for logits in fake]
+    real = [logits.detach() for logits in real]
+    losses.generator_loss(fake, kind=kind, relative_to=real if relativistic else None).backward()
+    assert all((logits.grad < 0).all() for logits in fake)
+
+
+def test_relativistic_loss_ignores_a_common_offset() -> None:
+    real, fake = [torch.randn(2, 1, 3, 3)], [torch.randn(2, 1, 3, 3)]
+    for kind in KINDS:
+        loss = losses.discriminator_loss(real, fake, kind=kind, relativistic=True)
+        moved = losses.discriminator_loss(
+            [real[0] + 5], [fake[0] + 5], kind=kind, relativistic=True
+        )
+        torch.testing.assert_close(loss, moved)
+
+
+# --- gradient penalties
+
+
+class Linear(nn.Module):
+    """Logits that are a 1x1 convolution of each image: the gradient is known."""
+
+    def __init__(self, weight: list[float]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight).view(1, 3, 1, 1))
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        return [F.conv2d(level, self.weight) for level in levels]
+
+
+def convolutional() -> nn.Module:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1), nn.Softplus(), nn.Conv2d(4, 1, 4, 1, 1))
+
+    class Levels(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+            return [self.net(level) for level in levels]
+
+    return Levels()
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_penalties_of_a_linear_discriminator_by_hand(batch: int) -> None:
+    discriminator = Linear([1.0, 2.0, 2.0])
+    real, fake = pyramid(images(batch), 3), pyramid(images(batch, seed=1), 3)
+    # gradient norm 3 everywhere
+    assert losses.zero_centred_penalty(discriminator, real).item() == pytest.approx(9)
+    penalty = losses.interpolation_penalty(discriminator, real, fake)
+    assert penalty.item() == pytest.approx(4)
+    penalty.backward()
+    # d/dw (|w| - 1)² = 2 (|w| - 1) w / |w|
+    expected = torch.tensor([4.0, 8.0, 8.0]).view(1, 3, 1, 1) / 3
+    torch.testing.assert_close(discriminator.weight.grad, expected)
+
+
+def test_penalty_of_a_single_logit_is_the_published_one() -> None:
+    """For one logit per item: the squared norm of its gradient, found here by differences."""
+    torch.manual_seed(0)
+    weight = torch.randn(1, 3, 4, 4)
+
+    def discriminator(levels: Sequence[Tensor]) -> list[Tensor]:
+        return [F.conv2d(levels[0].square(), weight)]
+
+    image = images(1, 4)
+    expected = (2 * image * weight).square().sum()
+    torch.testing.assert_close(losses.zero_centred_penalty(discriminator, [image]), expected)
+
+
+def test_penalties_do_not_change_when_the_batch_is_repeated() -> None:
+    discriminator = convolutional()
+    real = pyramid(images(2), 3)
+    once = losses.zero_centred_penalty(discriminator, real)
+    thrice = losses.zero_centred_penalty(discriminator, [x.repeat(3, 1, 1, 1) for x in real])
+    torch.testing.assert_close(once, thrice)
+    # real = fake takes the random share out
+    once = losses.interpolation_penalty(discriminator, real, real)
+    repeated = [x.repeat(3, 1, 1, 1) for x in real]
+    torch.testing.assert_close(
+        once, losses.interpolation_penalty(discriminator, repeated, repeated)
+    )
+
+
+def test_penalty_hardly_depends_on_the_crop_size() -> None:
+    discriminator = convolutional()
+    small = losses.zero_centred_penalty(discriminator, [images(1, 64)])
+    large = losses.zero_centred_penalty(discriminator, [images(1, 256)])
+    torch.testing.assert_close(small, large, rtol=0.1, atol=0)
+
+
+def test_interpolation_is_repeatable_with_a_generator_and_leaves_the_images_alone() -> None:
+    discriminator = convolutional()
+    real, fake = [images(2).requires_grad_()], [images(2, seed=1).requires_grad_()]
+
+    def penalty() -> Tensor:
+        return losses.interpolation_penalty(
+            discriminator, real, fake, generator=torch.Generator().manual_seed(3)
+        )
+
+    assert torch.equal(penalty(), penalty())
+    penalty().backward()
+    assert real[0].grad is None
+    assert fake[0].grad is None
+    assert all(parameter.grad is not None for parameter in list(discriminator.parameters())[:1])
+
+
+# --- perceptual
+
+
+def test_pyramid_loss_lets_blur_change_and_holds_colour_and_layout() -> None:
+    loss = losses.PyramidLoss()
+    photo = torch.nn.functional.avg_pool2d(images(1, 512), 4)
+    blurred = torchvision.transforms.functional.gaussian_blur(photo, [7, 7], [1.5, 1.5])
+    tinted = photo + torch.tensor([0.05, 0.0, -0.05]).view(1, 3, 1, 1)
+
+    def of(image: Tensor) -> float:
+        return loss(pyramid(image, 3), photo).item()
+
+    def pixels(image: Tensor) -> float:
+        return (image - photo).abs().mean().item()
+
+    assert of(photo) == 0
+    # for their size in pixels, a change of colour costs much more than a change of blur
+    assert of(tinted) / pixels(tinted) > 4 * of(blurred) / pixels(blurred)
+    assert of(photo.roll(16, 3)) > 2 * of(blurred)
+
+
+@pytest.mark.parametrize("side", [4, 16, 40])
+@pytest.mark.parametrize("scales", [1, 3])
+def test_pyramid_loss_works_on_images_smaller_than_its_blocks(side: int, scales: int) -> None:
+    output = images(2, side, seed=1).requires_grad_()
+    loss = losses.PyramidLoss()(pyramid(output, scales), images(2, side))
+    loss.backward()
+    assert output.grad.any()
+    assert torch.isfinite(output.grad).all()
+
+
+def test_pyramid_loss_refuses_impossible_blocks() -> None:
+    with pytest.raises(ConfigError, match="finest_px 8 must be"):
+        losses.PyramidLoss(finest_px=8, coarsest_px=4)
+
+
+@pytest.fixture(scope="module")
+def vgg() -> nn.Module:
+    torch.manual_seed(0)
+    return torchvision.models.vgg16(weights=None).eval()
+
+
+def test_vgg_activations_equal_torchvision_before_each_relu(vgg: nn.Module) -> None:
+    layers = list(perceptual.REFERENCE_LAYERS)
+    ours = perceptual.VggFeatures(vgg.state_dict(), layers, imagenet_normalised=False)
+    image = images(1)
+    with torch.no_grad():
+        for index, features in zip([7, 14, 17, 21, 24], ours(image), strict=True):
+            torch.testing.assert_close(vgg.features[: index + 1](image), features)
+
+
+def test_imagenet_normalisation_equals_torchvisions(vgg: nn.Module) -> None:
+    normalise = torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    features = perceptual.VggFeatures(vgg.state_dict(), ["conv1_1"], imagenet_normalised=True)
+    image = images(1)
+    with torch.no_grad():
+        torch.testing.assert_close(features(image)[0], vgg.features[:1](normalise(image)))
+
+
+def test_layers_of_both_vggs_are_named_right() -> None:
+    names = {16: [7, 14, 17, 21, 24], 19: [7, 14, 19, 23, 28]}
+    for depth, indices in names.items():
+        net = getattr(torchvision.models, f"vgg{depth}")
+        with torch.device("meta"):
+            state = net(weights=None).state_dict()
+        known = perceptual.vgg_indices(state)
+        assert [known[layer] for layer in perceptual.REFERENCE_LAYERS] == indices
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_vgg_loss_through_the_download_path(
+    vgg: nn.Module, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = torchvision.models.VGG16_Weights
+    monkeypatch.setattr(weights, "get_state_dict", lambda *_, **__: vgg.state_dict())
+    loss = losses.vgg_loss(16)
+    target = images(batch, 64)
+    assert loss(pyramid(target, 3), target) == 0
+    output = images(batch, 64, seed=1).requires_grad_()
+    loss(pyramid(output, 3), target).backward()
+    assert output.grad.any()
+    assert all(parameter.grad is None for parameter in loss.parameters())
+
+
+def test_missing_network_is_a_clear_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torchvision.models.VGG19_Weights, "get_state_dict", fail)
+    with pytest.raises(ConfigError, match=r"VGG-19 cannot be downloaded \(no route.*'pyramid'"):
+        losses.vgg_loss(19)
+
+
+def write_cut_vgg(path: Path) -> Path:
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        state = torchvision.models.vgg19(weights=None).state_dict()
+    kept = {f"features.{i}.{part}" for i in (0, 2, 5, 7, 10) for part in ("weight", "bias")}
+    state = {key: torch.randn(state[key].shape) * 0.05 for key in sorted(kept)}
+    state |= {
+        "preprocess.weight": torch.eye(3).flip(0).view(3, 3, 1, 1) * 255,
+        "preprocess.bias": torch.tensor([-104.0, -117.0, -124.0]),
+    }
+    save_file({key: value.contiguous() for key, value in state.items()}, path)
+    return path
+
+
+def test_a_cut_vgg_file_with_its_own_preprocessing(tmp_path: Path) -> None:
+    loss = losses.feature_file_loss(write_cut_vgg(tmp_path / "vgg.safetensors"))
+    features = loss.features
+    assert isinstance(features, perceptual.VggFeatures)
+    assert loss.weights == (1.0, 0.5, 0.25)
+    assert [tuple(x.shape[1:]) for x in features(images(1))] == [
+        (256, 8, 8),
+        (128, 16, 16),
+        (64, 32, 32),
+    ]
+    # mirrored borders: a constant image has constant activations
+    flat = features(torch.full((1, 3, 32, 32), 0.4))[0]
+    torch.testing.assert_close(flat, flat[..., :1, :1].expand_as(flat))
+    target = images(2)
+    assert loss(pyramid(target, 3), target) == 0
+
+
+def test_a_squeezenet_file(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "squeezenet.safetensors"
+    save_file(torchvision.models.squeezenet1_1(weights=None).features.state_dict(), path)
+    loss = losses.feature_file_loss(path)
+    target, output = images(2, 128), images(2, 128, seed=1).requires_grad_()
+    assert loss(pyramid(target, 3), target) == 0
+    loss(pyramid(output, 3), target).backward()
+    assert output.grad.any()
+
+
+def test_wrong_feature_files_and_layers_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"missing\.safetensors cannot be read"):
+        losses.feature_file_loss(tmp_path / "missing.safetensors")
+    junk = tmp_path / "junk.safetensors"
+    junk.write_bytes(b"not a weight file")
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        losses.feature_file_loss(junk)
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="holds neither a VGG"):
+        losses.feature_file_loss(tmp_path / "other.safetensors")
+    path = write_cut_vgg(tmp_path / "vgg.safetensors")
+    with pytest.raises(ConfigError, match="no layer 'conv3_2'; did you mean"):
+        losses.feature_file_loss(path, layers={"conv3_2": 1.0})
+    with pytest.raises(ConfigError, match="at least one layer"):
+        losses.feature_file_loss(path, layers={})
+
+
+@pytest.mark.skipif(
+    "BLUR2BLUR_FEATURES" not in os.environ,
+    reason="BLUR2BLUR_FEATURES names no folder of feature weights",
+)
+@pytest.mark.parametrize(
+    "name", ["vgg19_normalised_relu3_1.safetensors", "squeezenet1_1_features.safetensors"]
+)
+def test_trained_features_see_a_stronger_blur_as_further_away(name: str) -> None:
+    from skimage.data import astronaut
+
+    loss = losses.feature_file_loss(Path(os.environ["BLUR2BLUR_FEATURES"]) / name)
+    photo = torch.from_numpy(astronaut()[:256, :256]).permute(2, 0, 1)[None].float() / 255
+    blur = torchvision.transforms.functional.gaussian_blur
+    distances = [
+        loss(pyramid(blur(photo, [13, 13], [s, s]), 3), photo).item() for s in (0.5, 1.0, 2.0)
+    ]
+    assert 0 < distances[0] < distances[1] < distances[2]

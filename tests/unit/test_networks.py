@@ -1,0 +1,390 @@
+"""Networks: golden values of the published code, a second implementation, and their contract."""
+
+import json
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from blur2blur import networks
+from blur2blur.errors import CheckpointError, ConfigError
+from blur2blur.networks import reference_keys
+from blur2blur.networks.base import ImageNetwork, SizeRule
+from blur2blur.networks.nafnet import LocalMean, NAFNet
+from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions, spatial_gradient
+from blur2blur.pyramid import pyramid
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+KEYS: dict[str, dict[str, list[int]]] = json.loads((GOLDEN / "reference_keys.json").read_text())
+OUTPUTS = load_file(GOLDEN / "reference_outputs.safetensors")
+GAINS = {"mimo_unet": 0.5, "mimo_unet_plus": 0.35, "patchgan_70_instance": 1.0}
+
+SMALL = {
+    "mimo_unet": {"base_channels": 8, "blocks": 2},
+    "mimo_unet_plus": {"base_channels": 8, "blocks": 2},
+    "nafnet": {
+        "width": 8,
+        "encoder_blocks": (1, 1, 1),
+        "middle_blocks": 1,
+        "decoder_blocks": (1, 1, 1),
+        "scales": 3,
+    },
+}
+
+
+def small(name: str, **options: object) -> ImageNetwork:
+    torch.manual_seed(0)
+    return networks.build(name, **(SMALL[name] | options)).eval()
+
+
+def awakened(name: str) -> ImageNetwork:
+    """A network whose zero-initialised parameters are not zero."""
+    network = small(name, identity_start=False)
+    with torch.no_grad():
+        for key, parameter in network.named_parameters():
+            if key.endswith(("beta", "gamma")):
+                parameter.fill_(0.5)
+    return network
+
+
+def reference_weights(name: str) -> dict[str, Tensor]:
+    """The weights the golden outputs were made with: a formula of name and index."""
+    state: dict[str, Tensor] = {}
+    for key, shape in KEYS[name].items():
+        phase = (zlib.crc32(key.encode()) % 1000) / 1000 * 2 * math.pi
+        i = np.arange(math.prod(shape), dtype=np.float64)
+        if len(shape) == 1:
+            values = 0.01 * np.cos(i + phase)
+        else:
+            scale = GAINS[name] * math.sqrt(2 / math.prod(shape[1:])) * math.sqrt(2)
+            values = scale * np.sin(0.0007 * i * i + 0.7 * i + phase)
+        state[key] = torch.from_numpy(values.astype(np.float32).reshape(shape))
+    return state
+
+
+def reference_input(height: int, width: int) -> Tensor:
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    channels = [
+        0.5 + 0.25 * np.sin(0.31 * x + 0.17 * y + k) + 0.2 * np.cos(0.05 * x * y / (1 + k))
+        for k in range(3)
+    ]
+    return torch.from_numpy(np.stack(channels).astype(np.float32))[None]
+
+
+# --- the published networks, number for number
+
+
+@pytest.mark.parametrize("name", ["mimo_unet", "mimo_unet_plus"])
+def test_published_mimo_unet_weights_give_the_published_outputs(name: str) -> None:
+    weights = reference_weights(name)
+    wrapped = {"model": {f"module.{key}": value for key, value in weights.items()}}
+    imported = reference_keys.import_network(wrapped)
+    assert imported.name == name
+    network = networks.build(name, **imported.options).eval()
+    network.load_state_dict(imported.state)
+    with torch.no_grad():
+        outputs = network(reference_input(48, 64))
+    for scale, output in enumerate(outputs):
+        torch.testing.assert_close(output, OUTPUTS[f"{name}.out{scale}"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("index", "size"), [(0, (64, 96)), (1, (128, 192))])
+def test_published_patchgan_weights_give_the_published_outputs(
+    index: int, size: tuple[int, int]
+) -> None:
+    network = PatchGAN(PatchGANOptions(norm="instance"))
+    network.load_state_dict(
+        reference_keys.patchgan_to_ours(reference_weights("patchgan_70_instance"))
+    )
+    with torch.no_grad():
+        logits = network(reference_input(*size))
+    wanted = OUTPUTS[f"patchgan_70_instance.out{index}"]
+    torch.testing.assert_close(logits, wanted, rtol=0, atol=1e-5)
+
+
+def test_renaming_to_reference_undoes_renaming_to_ours() -> None:
+    for name in ("mimo_unet", "mimo_unet_plus"):
+        state = {key: torch.zeros(0) for key in KEYS[name]}
+        ours = reference_keys.mimo_unet_to_ours(state)
+        assert set(ours) == set(networks.build(name).state_dict())
+        assert list(reference_keys.mimo_unet_to_reference(ours)) == list(state)
+    state = {key: torch.zeros(0) for key in KEYS["patchgan_70_instance"]}
+    ours = reference_keys.patchgan_to_ours(state)
+    assert list(reference_keys.patchgan_to_reference(ours)) == list(state)
+
+
+def test_foreign_weights_are_refused_by_name() -> None:
+    with pytest.raises(CheckpointError, match=r"'layer1\.weight'"):
+        reference_keys.import_network({"layer1.weight": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match=r"'extra\.weight' is no parameter of a MIMO-UNet"):
+        reference_keys.mimo_unet_to_ours({"extra.weight": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match="'epoch' is a int"):
+        reference_keys.import_network({"epoch": 3})
+
+
+def test_nafnet_equals_a_second_implementation() -> None:
+    arch = pytest.importorskip("spandrel.architectures.NAFNet")
+    options = {"encoder_blocks": (1, 2), "middle_blocks": 2, "decoder_blocks": (2, 1), "width": 8}
+    other = arch.NAFNet(width=8, middle_blk_num=2, enc_blk_nums=[1, 2], dec_blk_nums=[2, 1]).eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.2)
+    imported = reference_keys.import_network({"params": other.state_dict()})
+    assert imported.name == "nafnet"
+    assert {key: tuple(np.atleast_1d(imported.options[key])) for key in options} == {
+        key: tuple(np.atleast_1d(value)) for key, value in options.items()
+    }
+    network = networks.build("nafnet", **imported.options)
+    network.load_state_dict(imported.state)
+    image = torch.rand(2, 3, 20, 28)
+    with torch.no_grad():
+        torch.testing.assert_close(network(image)[-1], other(image), rtol=1e-5, atol=1e-5)
+
+
+def test_the_published_gopro_layout_is_the_default_nafnet() -> None:
+    arch = pytest.importorskip("spandrel.architectures.NAFNet")
+    official = arch.NAFNet(
+        width=32, middle_blk_num=1, enc_blk_nums=[1, 1, 1, 28], dec_blk_nums=[1, 1, 1, 1]
+    )
+    networks.build("nafnet").load_state_dict(official.state_dict())
+
+
+# --- the contract of every network
+
+
+@pytest.mark.parametrize("name", networks.names())
+def test_an_untrained_network_is_exactly_the_identity(name: str) -> None:
+    image = torch.rand(2, 3, 32, 40)
+    for output, level in zip(small(name)(image), pyramid(image, 3), strict=True):
+        assert torch.equal(output, level)
+
+
+@pytest.mark.parametrize("name", networks.names())
+@pytest.mark.parametrize("sides", [(1, 1), (3, 2), (5, 4)])
+def test_allowed_sizes_run_and_give_the_input_size_halved_per_scale(
+    name: str, sides: tuple[int, int]
+) -> None:
+    network = awakened(name)
+    rule = network.size_rule
+    height, width = (max(rule.minimum, side * rule.multiple) for side in sides)
+    outputs = network(torch.rand(1, 3, height, width))
+    assert len(outputs) == network.scales
+    for level, output in enumerate(reversed(outputs)):
+        assert output.shape == (1, 3, height >> level, width >> level)
+
+
+@pytest.mark.parametrize("name", networks.names())
+def test_a_size_off_the_rule_does_not_work(name: str) -> None:
+    """Else the rule would pad for nothing."""
+    network = awakened(name)
+    side = 2 * network.size_rule.multiple + network.size_rule.multiple // 2
+    with pytest.raises(RuntimeError):
+        network(torch.rand(1, 3, side, side))
+
+
+@pytest.mark.parametrize("name", networks.names())
+@pytest.mark.parametrize("size", [(1, 1), (7, 30), (17, 33), (32, 32)])
+def test_any_size_works_through_padding(name: str, size: tuple[int, int]) -> None:
+    network = awakened(name)
+    image = torch.rand(1, 3, *size)
+    padded = networks.pad_to_rule(image, network.size_rule)
+    assert tuple(padded.shape[-2:]) == network.size_rule.padded(*size)
+    assert torch.equal(padded[..., : size[0], : size[1]], image)
+    assert torch.isfinite(network(padded)[-1][..., : size[0], : size[1]]).all()
+
+
+def test_padding_mirrors_where_it_can_and_repeats_where_it_cannot() -> None:
+    rule = SizeRule(multiple=4, minimum=4)
+    row = torch.tensor([1.0, 2.0, 3.0]).view(1, 1, 1, 3)
+    padded = networks.pad_to_rule(row, rule)
+    assert padded[0, 0].tolist() == [[1.0, 2.0, 3.0, 2.0]] * 4
+    assert SizeRule(multiple=4, minimum=10).padded(3, 13) == (12, 16)
+
+
+@pytest.mark.parametrize("name", networks.names())
+def test_an_image_does_not_depend_on_its_batch(name: str) -> None:
+    network = awakened(name)
+    images = torch.rand(3, 3, 24, 32)
+    with torch.no_grad():
+        together = network(images)
+        alone = network(images[1:2])
+    for one, many in zip(alone, together, strict=True):
+        torch.testing.assert_close(one, many[1:2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", networks.names())
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    network = awakened(name).train()
+    outputs = network(torch.rand(2, 3, 24, 32))
+    torch.stack([output.square().mean() for output in outputs]).sum().backward()
+    missing = [
+        key
+        for key, parameter in network.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert missing == []
+
+
+def test_gradients_reach_the_first_blocks_of_a_deep_network() -> None:
+    """Normal(0, 0.02), usual for adversarial networks, gives a ratio of about 120 here."""
+    network = small("mimo_unet", base_channels=16, blocks=8, identity_start=False)
+    outputs = network(torch.rand(2, 3, 32, 32))
+    torch.stack([(output - 0.5).abs().mean() for output in outputs]).sum().backward()
+    norms = [
+        parameter.grad.norm() / parameter.norm()
+        for key, parameter in network.named_parameters()
+        if key.endswith("conv1.weight")
+    ]
+    assert max(norms) / min(norms) < 40
+
+
+def test_untrained_activations_keep_their_size_with_depth() -> None:
+    outputs = small("mimo_unet", blocks=20, identity_start=False)(torch.rand(1, 3, 32, 32))
+    assert all(0.1 < output.std() < 3 for output in outputs)
+
+
+@pytest.mark.parametrize("name", networks.names())
+def test_options_written_as_json_build_the_network_again(name: str) -> None:
+    network = awakened(name)
+    options = json.loads(network.options.model_dump_json())
+    again = networks.build(network.name, **options).eval()
+    again.load_state_dict(network.state_dict())
+    image = torch.rand(1, 3, 16, 24)
+    assert torch.equal(again(image)[-1], network(image)[-1])
+
+
+@pytest.mark.parametrize("name", networks.names())
+def test_channels_last_memory_is_kept(name: str) -> None:
+    """The CPU and GPU kernels for it are much faster; one stray operation would undo it."""
+    network = awakened(name).to(memory_format=torch.channels_last)
+    image = torch.rand(1, 3, 16, 24).contiguous(memory_format=torch.channels_last)
+    for output in network(image):
+        assert output.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_dropout_is_active_in_training_only() -> None:
+    network = small("mimo_unet_plus", dropout=0.5, identity_start=False)
+    image = torch.rand(1, 3, 16, 16)
+    assert torch.equal(network(image)[-1], network(image)[-1])
+    network.train()
+    assert not torch.equal(network(image)[-1], network(image)[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mimo-unet", {}, "unknown network 'mimo-unet'; did you mean 'mimo_unet'"),
+        ("mimo_unet", {"blokcs": 4}, "unknown setting 'blokcs'; did you mean 'blocks'"),
+        ("mimo_unet", {"base_channels": 6}, "multiple of 4"),
+        ("mimo_unet", {"blocks": 0}, "greater than or equal to 1"),
+        ("mimo_unet", {"downsampling": "bicubic"}, "'area' or 'nearest'"),
+        ("nafnet", {"encoder_blocks": [1, 1]}, "has 2 levels, decoder_blocks 4"),
+        (
+            "nafnet",
+            {"encoder_blocks": [1], "decoder_blocks": [1], "scales": 3},
+            "3 scales need at least 2 levels, not 1",
+        ),
+    ],
+)
+def test_mistakes_in_options_are_named(name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        networks.build(name, **options)
+
+
+# --- NAFNet's local window
+
+
+def test_moving_mean_is_the_mean_of_a_window_kept_inside() -> None:
+    features = torch.rand(2, 3, 9, 11)
+    module = LocalMean()
+    module.window = 4
+    means = module(features)
+    for y, x in [(0, 0), (4, 5), (8, 10), (2, 9)]:
+        top, left = min(max(y - 2, 0), 5), min(max(x - 2, 0), 7)
+        expected = features[..., top : top + 4, left : left + 4].mean((2, 3))
+        torch.testing.assert_close(means[..., y, x], expected)
+
+
+def test_a_window_as_large_as_the_image_is_the_whole_image() -> None:
+    network = awakened("nafnet")
+    assert isinstance(network, NAFNet)
+    image = torch.rand(1, 3, 16, 24)
+    whole = network(image)[-1]
+    network.set_local_window(24)
+    torch.testing.assert_close(network(image)[-1], whole)
+
+
+def test_with_a_window_the_middle_of_a_tile_agrees_with_the_whole_image() -> None:
+    network = small("nafnet", encoder_blocks=(1,), decoder_blocks=(1,), scales=1, middle_blocks=0)
+    assert isinstance(network, NAFNet)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    image = torch.rand(1, 3, 96, 96)
+
+    def disagreement() -> float:
+        with torch.no_grad():
+            whole = network(image)[-1][..., 40:56, 40:56]
+            tile = network(image[..., 16:80, 16:80])[-1][..., 24:40, 24:40]
+        return (whole - tile).abs().max().item()
+
+    assert disagreement() > 1e-3
+    network.set_local_window(16)
+    assert disagreement() < 1e-5
+
+
+# --- discriminators
+
+
+@pytest.mark.parametrize("norm", ["none", "instance", "spectral"])
+@pytest.mark.parametrize("judged", ["rgb", "gradient", "rgb+gradient"])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_the_smallest_size_of_a_discriminator_is_true(norm: str, judged: str, layers: int) -> None:
+    discriminator = networks.build_discriminator(
+        base_channels=4, norm=norm, input=judged, layers=layers
+    )
+    side = discriminator.minimum_px
+    logits = discriminator(pyramid(torch.rand(2, 3, side, side), 3))
+    assert logits[0].shape == (2, 1, 1, 1)
+    # instance normalisation says it with a ValueError
+    with pytest.raises((RuntimeError, ValueError)):
+        discriminator(pyramid(torch.rand(2, 3, side - 1, side - 1), 3))
+
+
+def test_shared_discriminators_have_the_weights_of_one() -> None:
+    own = networks.build_discriminator(base_channels=4)
+    shared = networks.build_discriminator(base_channels=4, shared=True)
+    assert len(own.state_dict()) == 3 * len(shared.state_dict())
+    image = torch.rand(1, 3, 32, 32)
+    first, second, third = shared([image, image, image])
+    assert torch.equal(first, second)
+    assert torch.equal(first, third)
+
+
+def test_discriminator_options_are_checked() -> None:
+    with pytest.raises(ConfigError, match="unknown setting 'norms'; did you mean 'norm'"):
+        networks.build_discriminator(norms="none")
+    with pytest.raises(ConfigError, match="'none', 'instance' or 'spectral'"):
+        networks.build_discriminator(norm="batch")
+
+
+def test_spatial_gradient_is_the_difference_to_the_next_pixel() -> None:
+    image = torch.tensor([[1.0, 4.0], [2.0, 2.0]]).view(1, 1, 2, 2)
+    right, down = spatial_gradient(image)[0]
+    assert right.tolist() == [[3.0, 0.0], [0.0, 0.0]]
+    assert down.tolist() == [[1.0, -2.0], [0.0, 0.0]]
+
+
+def test_pyramid_averages_and_does_not_alias() -> None:
+    """The finest checkerboard is grey when halved; picking every second pixel would say white."""
+    board = (torch.arange(8)[:, None] + torch.arange(8)[None]) % 2
+    coarse, half, full = pyramid(board.float().expand(1, 3, 8, 8), 3)
+    assert full.shape == (1, 3, 8, 8)
+    assert torch.equal(half, torch.full((1, 3, 4, 4), 0.5))
+    assert torch.equal(coarse, torch.full((1, 3, 2, 2), 0.5))

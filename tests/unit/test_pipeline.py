@@ -1,0 +1,235 @@
+"""The pipeline: any size, in one pass, the same tiled as untiled, within its memory."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from blur2blur import checkpoints, networks, zoo
+from blur2blur.errors import CheckpointError, ConfigError, InputError
+from blur2blur.inference import Pipeline
+from blur2blur.inference.pipeline import find_device
+from blur2blur.networks import SizeRule
+
+
+class Strided(nn.Module):
+    """Small network with a stride, a size rule and two output scales."""
+
+    def __init__(self, multiple: int = 4, seed: int = 0) -> None:
+        super().__init__()
+        self.size_rule = SizeRule(multiple=multiple, minimum=2 * multiple)
+        torch.manual_seed(seed)
+        self.down = nn.Conv2d(3, 8, multiple, stride=multiple)
+        self.middle = nn.Conv2d(8, 8, 3, padding=1)
+        self.up = nn.ConvTranspose2d(8, 3, multiple, stride=multiple)
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        self.seen.append(tuple(image.shape))
+        assert not any(side % self.size_rule.multiple for side in image.shape[-2:])
+        assert min(image.shape[-2:]) >= self.size_rule.minimum
+        output = image + self.up(torch.relu(self.middle(self.down(image))))
+        return nn.functional.avg_pool2d(output, 2), output
+
+
+class Affine(nn.Module):
+    """One tensor out, no size rule: a network of somebody else."""
+
+    def __init__(self, gain: float, offset: float = 0.0) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain))
+        self.offset = offset
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image * self.gain + self.offset
+
+
+def _pipeline(*modules: nn.Module, **options: object) -> Pipeline:
+    return Pipeline(*modules, **{"device": "cpu", "tile_px": 64, "overlap_px": 48, **options})
+
+
+@pytest.mark.parametrize("shape", [(3, 37, 31), (2, 3, 150, 71), (3, 1, 90), (3, 1, 1)])
+def test_any_size_keeps_shape_and_range(shape: tuple[int, ...]) -> None:
+    pipeline = _pipeline(Strided(4), Strided(8, seed=1))
+    image = torch.rand(shape)
+    result = pipeline.run(image)
+    assert result.converted is not None
+    for picture in (pipeline(image), result.deblurred, result.converted):
+        assert picture.shape == image.shape
+        assert picture.dtype == image.dtype
+        assert 0 <= picture.min() <= picture.max() <= 1
+    torch.testing.assert_close(result.deblurred, pipeline(image), rtol=0, atol=0)
+
+
+def test_tiled_equals_untiled() -> None:
+    image = torch.rand(1, 3, 149, 131)
+    # combined radius: two networks, 3 x 3 at strides 4 and 8: below 30 pixels
+    tiled = _pipeline(Strided(8), Strided(4), tile_px=128, overlap_px=80, batch_size=2).run(image)
+    whole = _pipeline(Strided(8), Strided(4), tile_px=512).run(image)
+    torch.testing.assert_close(tiled.deblurred, whole.deblurred, rtol=0, atol=1e-5)
+    torch.testing.assert_close(tiled.converted, whole.converted, rtol=0, atol=1e-5)
+
+
+def test_converter_comes_before_deblurrer() -> None:
+    image = torch.rand(3, 20, 20) * 0.5
+    result = _pipeline(Affine(0.5), Affine(1.0, 0.25)).run(image)
+    assert result.converted is not None
+    torch.testing.assert_close(result.converted, image + 0.25)
+    torch.testing.assert_close(result.deblurred, (image + 0.25) / 2)
+
+
+def test_without_a_converter() -> None:
+    image = torch.rand(3, 20, 20)
+    result = _pipeline(Affine(2.0)).run(image)
+    assert result.converted is None
+    torch.testing.assert_close(result.deblurred, (2 * image).clamp(0, 1))
+
+
+def test_result_can_be_used_in_training() -> None:
+    """Tensors of inference mode could not: they are copied into ordinary ones."""
+    result = _pipeline(Affine(1.0))(torch.rand(3, 8, 8))
+    weight = torch.ones(1, requires_grad=True)
+    (result * weight).sum().backward()
+
+
+def test_tiles_are_bounded_and_batched() -> None:
+    network = Strided(4)
+    _pipeline(network, batch_size=3)(torch.rand(3, 200, 300))
+    assert max(shape[0] for shape in network.seen) == 3
+    assert all(max(shape[-2:]) <= 64 for shape in network.seen)
+
+
+def test_networks_are_in_evaluation_mode() -> None:
+    network = nn.Sequential(Affine(1.0), nn.Dropout(0.9))
+    image = torch.rand(3, 16, 16)
+    torch.testing.assert_close(_pipeline(network)(image), image)
+
+
+class Greedy(Affine):
+    """Runs out of memory above `limit` pixels per side."""
+
+    limit = 40
+
+    def forward(self, image: Tensor) -> Tensor:
+        if max(image.shape[-2:]) > self.limit:
+            raise torch.OutOfMemoryError("out of memory")
+        return super().forward(image)
+
+
+def test_out_of_memory_halves_the_tile_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = _pipeline(Greedy(1.0), tile_px=256, overlap_px=8)
+    image = torch.rand(3, 100, 300)
+    with caplog.at_level(logging.WARNING):
+        torch.testing.assert_close(pipeline(image), image)
+        pipeline(image)
+    assert [record.getMessage() for record in caplog.records] == [
+        "cpu ran out of memory with tiles of 256 pixels; went on with 32"
+    ]
+
+
+def test_out_of_memory_with_the_smallest_tile_is_one_clear_line() -> None:
+    with pytest.raises(InputError, match="too little memory even for tiles of 64 pixels"):
+        _pipeline(Greedy(1.0), tile_px=128, overlap_px=33)(torch.rand(3, 100, 300))
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), "not torch.uint8"),
+        (torch.zeros(1, 8, 8), r"not torch.float32 \(1, 8, 8\)"),
+        (torch.zeros(8, 8), r"\(8, 8\)"),
+        (torch.zeros(3, 0, 8), r"\(3, 0, 8\)"),
+        (torch.full((3, 8, 8), 255.0), "not from 255 to 255"),
+        (torch.full((3, 8, 8), float("nan")), "not from nan to nan"),
+    ],
+)
+def test_what_is_no_image_is_refused(image: Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _pipeline(Affine(1.0))(image)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (nn.Conv2d(3, 3, 3), "no network from image to image"),
+        (Affine(float("nan")), "not finite"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused(network: nn.Module, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        _pipeline(network)(torch.rand(3, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "gpu9"}, "no device 'gpu9'"),
+        ({"precision": "fp16"}, "'fp16' is not possible .* possible: auto, fp32, bf16"),
+        ({"precision": "fp8"}, "'fp8' is not possible"),
+        ({"tile_px": 64, "overlap_px": 64}, "tile 64 and overlap 64 do not fit"),
+        ({"batch_size": 0}, "batch 0"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _pipeline(Affine(1.0), **options)
+
+
+def test_bf16_is_close_to_fp32() -> None:
+    image = torch.rand(3, 64, 64)
+    exact = _pipeline(Strided())(image)
+    half = _pipeline(Strided(), precision="bf16")(image)
+    assert half.dtype == torch.float32
+    assert 10 * torch.log10(1 / (half - exact).square().mean()) > 45
+
+
+def test_a_network_names_the_precisions_it_can_do() -> None:
+    network = Affine(1.0)
+    network.precisions = ("fp32",)
+    assert _pipeline(network).precision == "fp32"
+    with pytest.raises(ConfigError, match="'bf16' is not possible"):
+        _pipeline(network, precision="bf16")
+
+
+def test_auto_device_is_found() -> None:
+    assert find_device("auto").type in ("cpu", "cuda", "mps")
+
+
+def test_from_files(tmp_path: Path) -> None:
+    modules: list[nn.Module] = []
+    for seed, role in enumerate(["deblurrer", "converter"]):
+        torch.manual_seed(seed)
+        network = networks.build("nafnet", width=4)
+        header = checkpoints.Header(
+            role=role, network="nafnet", options=network.options.model_dump()
+        )
+        checkpoints.save_network(tmp_path / f"{role}.safetensors", network, header)
+        modules.append(network)
+    image = torch.rand(3, 50, 50)
+    files = [tmp_path / "converter.safetensors", tmp_path / "deblurrer.safetensors"]
+    pipeline = Pipeline.from_files(*files, device="cpu")
+    assert pipeline.converts
+    torch.testing.assert_close(pipeline(image), Pipeline(*modules, device="cpu")(image))
+    with pytest.raises(CheckpointError, match="is a deblurrer, not a converter"):
+        Pipeline.from_files(converter=files[1], deblurrer=files[1])
+    with pytest.raises(CheckpointError, match="nowhere"):
+        Pipeline.from_files(deblurrer="nowhere")
+
+
+@pytest.mark.skipif(not zoo.ENTRIES, reason="no weights ship with this copy")
+def test_the_default_deblurrer_ships() -> None:
+    pipeline = Pipeline.from_files(device="cpu")
+    assert not pipeline.converts
+    assert pipeline(torch.rand(3, 40, 40)).shape == (3, 40, 40)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_on_a_gpu(precision: str) -> None:
+    image = torch.rand(3, 100, 100)
+    exact = _pipeline(Strided(), device="cuda", precision="fp32")(image)
+    half = _pipeline(Strided(), device="cuda", precision=precision)(image)
+    assert half.device == image.device
+    assert 10 * torch.log10(1 / (half - exact).square().mean()) > 45

@@ -1,0 +1,178 @@
+"""Tiling: exact for functions that fit into the overlap, seamless for those that do not."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from blur2blur import tiling
+from blur2blur.errors import ConfigError
+
+AWKWARD = [
+    (1, 1),
+    (1, 97),
+    (37, 31),
+    (64, 64),
+    (65, 64),  # one pixel above the tile
+    (64, 113),  # one pixel above two tiles less their overlap
+    (200, 49),  # just above tile minus overlap
+]
+
+
+def _identity(tiles: Tensor) -> Tensor:
+    return tiles
+
+
+@pytest.mark.parametrize(("height", "width"), AWKWARD)
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_identity_returns_the_image_exactly(height: int, width: int, batch_size: int) -> None:
+    image = torch.rand(2, 3, height, width)
+    result = tiling.process_tiles(
+        image, _identity, tile_px=64, overlap_px=16, align=8, batch_size=batch_size
+    )
+    assert torch.equal(result, image)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    tile=st.integers(1, 40),
+    overlap=st.integers(0, 39),
+    align=st.sampled_from([1, 2, 4, 8]),
+)
+def test_identity_for_any_geometry(
+    height: int, width: int, tile: int, overlap: int, align: int
+) -> None:
+    image = torch.rand(1, 2, height, width)
+    options = {"tile_px": tile, "overlap_px": overlap, "align": align}
+    try:
+        result = tiling.process_tiles(image, _identity, **options)
+    except ConfigError:
+        assert tile // align * align - -(-overlap // align) * align < align
+    else:
+        assert torch.equal(result, image)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    length=st.integers(1, 5000),
+    tile=st.integers(16, 600),
+    overlap=st.integers(0, 300),
+    align=st.sampled_from([1, 4, 16]),
+)
+def test_plan_covers_the_axis_on_the_grid(length: int, tile: int, overlap: int, align: int) -> None:
+    try:
+        spans = tiling.plan_axis(length, tile_px=tile, overlap_px=overlap, align=align)
+    except ConfigError:
+        return
+    assert spans[0].start == 0
+    assert spans[-1].stop == spans[-1].keep_stop == length
+    for span in spans:
+        assert span.start % align == 0
+        assert span.size <= tile
+        assert span.start <= span.blend_start <= span.blend_stop < span.keep_stop <= span.stop
+    for before, after in itertools.pairwise(spans):
+        assert before.stop - after.start >= overlap
+        assert before.keep_stop == after.blend_stop
+        assert before.size % align == 0
+
+
+def test_weights_sum_to_one() -> None:
+    """Each tile in turn answers 1 where all others answer 0: the merged images are the weights."""
+    image = torch.zeros(1, 1, 75, 120)
+    options = {"tile_px": 40, "overlap_px": 20}
+    count = len(tiling.plan_axis(75, **options)) * len(tiling.plan_axis(120, **options))
+    total = torch.zeros_like(image)
+    for chosen in range(count):
+        calls = iter(range(count))
+        weight = tiling.process_tiles(
+            image,
+            lambda tiles, calls=calls, chosen=chosen: tiles + (next(calls) == chosen),
+            **options,
+        )
+        assert weight.min() >= 0
+        total += weight
+    torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-6)
+
+
+def _network() -> nn.Module:
+    """Stride 4 inside, receptive field radius below 24 pixels, zero padding at its borders."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.GELU(),
+        nn.Conv2d(8, 8, 4, stride=4),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.GELU(),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.ConvTranspose2d(8, 4, 4, stride=4),
+        nn.Conv2d(4, 5, 3, padding=1),
+    )
+
+
+@torch.inference_mode()
+def test_tiled_equals_untiled_where_the_overlap_exceeds_the_receptive_field() -> None:
+    network = _network()
+    image = torch.rand(2, 3, 180, 132)
+    tiled = tiling.process_tiles(image, network, tile_px=96, overlap_px=64, align=4, batch_size=4)
+    torch.testing.assert_close(tiled, network(image), rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_grid_that_is_not_aligned_would_differ() -> None:
+    """Guards the test above: without `align` the stride falls on other pixels."""
+    network = _network()
+    image = torch.rand(1, 3, 88, 132)
+    tiled = tiling.process_tiles(image, network, tile_px=94, overlap_px=66, align=2)
+    assert (tiled - network(image)).abs().max() > 1e-3
+
+
+@torch.inference_mode()
+def test_too_narrow_an_overlap_leaves_no_seam() -> None:
+    """The error at a passage between tiles changes slowly from pixel to pixel."""
+    reach = 20
+    shift_blur = nn.Conv2d(1, 1, 2 * reach + 1, padding=reach, bias=False)
+    nn.init.zeros_(shift_blur.weight)
+    # one-sided: the right border of a tile is dark where the left border of the next is not
+    nn.init.constant_(shift_blur.weight[..., reach, reach:], 1 / (reach + 1))
+    image = 0.5 + 0.5 * torch.rand(1, 1, 40, 150)
+    whole = shift_blur(image)
+
+    def steepest(overlap: int) -> float:
+        tiled = tiling.process_tiles(image, shift_blur, tile_px=80, overlap_px=overlap)
+        error = (tiled - whole)[..., :-reach]
+        assert error.abs().max() > 0.1  # the overlap is indeed too narrow
+        return float(error.diff(dim=-1).abs().max())
+
+    assert steepest(overlap=0) > 0.5
+    assert steepest(overlap=24) < 0.1
+
+
+def test_memory_is_bounded_by_the_tile() -> None:
+    sizes: list[tuple[int, ...]] = []
+
+    def function(tiles: Tensor) -> Tensor:
+        sizes.append(tuple(tiles.shape))
+        return tiles
+
+    told: list[tuple[int, int]] = []
+    tiling.process_tiles(
+        torch.rand(1, 3, 300, 500),
+        function,
+        tile_px=64,
+        overlap_px=8,
+        batch_size=2,
+        on_tile=lambda done, total: told.append((done, total)),
+    )
+    assert all(n <= 2 and max(h, w) <= 64 for n, _, h, w in sizes)
+    assert told[-1][0] == told[-1][1] == sum(size[0] for size in sizes)
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(16, 16), (16, 32), (0, 0), (16, -1)])
+def test_impossible_geometry_is_refused(tile: int, overlap: int) -> None:
+    with pytest.raises(ConfigError, match=r"tile .* overlap"):
+        tiling.plan_axis(100, tile_px=tile, overlap_px=overlap)

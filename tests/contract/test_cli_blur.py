@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from blur2blur import images
 from blur2blur.blur import load_camera, synth

@@ -1,6 +1,7 @@
 """Spatially invariant convolution, spatially varying shake, averaged video."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from blur2blur import images
 from blur2blur.blur import kernels, shake, trajectories, video
-from blur2blur.blur.apply import convolve
+from blur2blur.blur.apply import Boundary, Method, convolve
 from blur2blur.blur.shake import Motion
 from blur2blur.errors import ConfigError, DataError
 
@@ -48,7 +49,7 @@ def test_a_point_becomes_the_kernel_not_its_mirror():
 @pytest.mark.parametrize(
     ("boundary", "name"), [("reflect", "mirror"), ("replicate", "nearest"), ("circular", "wrap")]
 )
-def test_equals_scipy(method: str, boundary: str, name: str):
+def test_equals_scipy(method: Method, boundary: Boundary, name: str):
     image, kernel = torch.rand(2, 3, 23, 31, generator=_rng()), _kernels(2, 11)
     ours = convolve(image, kernel, boundary=boundary, method=method)
     for blurred, sharp, weights in zip(ours, image, kernel, strict=True):
@@ -81,10 +82,10 @@ def test_adjoint_is_blur_by_the_mirrored_kernel():
 
 
 @pytest.mark.parametrize("method", ["space", "fft"])
-def test_gradients_reach_image_and_kernel(method: str):
+def test_gradients_reach_image_and_kernel(method: Method):
     image = torch.rand(1, 1, 6, 6, dtype=torch.float64, generator=_rng(), requires_grad=True)
     kernel = _kernels(1, 3).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda i, k: convolve(i, k, method=method), (image, kernel))
+    assert torch.autograd.gradcheck(partial(convolve, method=method), (image, kernel))
 
 
 def test_images_smaller_than_the_kernel_are_blurred():

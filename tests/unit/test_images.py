@@ -451,7 +451,7 @@ class TestBadInput:
         with pytest.raises(InputError, match="not a file"):
             images.read_size(tmp_path)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60, deadline=None, derandomize=True)
     @given(data=st.data())
     @pytest.mark.filterwarnings("ignore")
     def test_any_damage_is_an_input_error_or_a_picture(self, data: st.DataObject, tmp_path_factory):
@@ -462,10 +462,12 @@ class TestBadInput:
             content[place] = data.draw(st.integers(0, 255))
         path = tmp_path_factory.mktemp("damage") / "a.jpg"
         path.write_bytes(bytes(content))
-        try:
-            back = images.read(path)
-        except InputError:
-            return
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(images, "MAX_PIXELS", 1_000_000)  # a damaged size may be a huge one
+            try:
+                back = images.read(path)
+            except InputError:
+                return
         images.write(path.with_name("b.png"), back)
 
     def test_pillows_own_limit_is_left_as_it_was(self, tmp_path: Path):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from blur2blur import third_party
 from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError
+from blur2blur.inference import Pipeline
 from blur2blur.networks import pad_to_rule
 
 pytest.importorskip("spandrel", reason="extra 'zoo' is not installed")
@@ -57,6 +58,16 @@ def test_size_rule_is_true(tmp_path: Path) -> None:
     network = third_party.load(_save(tmp_path / "net.pth", _nafnet().state_dict()))
     padded = pad_to_rule(torch.rand(1, 3, 37, 31), network.size_rule)
     assert network(padded)[0].shape == padded.shape == (1, 3, 48, 32)
+
+
+def test_pipeline_takes_the_file(tmp_path: Path) -> None:
+    path = _save(tmp_path / "net.pth", _nafnet().state_dict())
+    pipeline = Pipeline.from_files(deblurrer=path, device="cpu")
+    image = torch.rand(3, 37, 31)
+    padded = pad_to_rule(image[None], pipeline.size_rule)
+    with torch.inference_mode():
+        expected = _nafnet()(padded)[0, :, :37, :31].clamp(0, 1)
+    torch.testing.assert_close(pipeline(image), expected, rtol=0, atol=1e-6)
 
 
 def _line(path: Path) -> str:

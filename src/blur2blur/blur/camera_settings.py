@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, model_validator
 
 from blur2blur.blur.isp import Demosaic, Subsampling
 from blur2blur.settings import Settings, load
@@ -27,7 +27,9 @@ def _not_negative(value: tuple[float, float]) -> tuple[float, float]:
 
 # lower and upper end of what is drawn uniformly for every photograph; one number is both
 SignedRange = Annotated[
-    tuple[float, float], BeforeValidator(_single_value_is_a_range), AfterValidator(_in_order)
+    tuple[FiniteFloat, FiniteFloat],
+    BeforeValidator(_single_value_is_a_range),
+    AfterValidator(_in_order),
 ]
 Range = Annotated[SignedRange, AfterValidator(_not_negative)]
 
@@ -38,7 +40,7 @@ class ShakeSettings(Settings):
     length_px: Range = (0, 0)
     wander: Range = (0, 0)
     pull: Range = (0, 0)
-    jerks: Annotated[float, Field(ge=0)] = 0
+    jerks: Annotated[FiniteFloat, Field(ge=0)] = 0
 
 
 class LinearSettings(Settings):
@@ -57,7 +59,7 @@ class SpatialSettings(Settings):
     """Growth of the image during the exposure, as of a camera that drives forward."""
     pan_degrees: Range = (0, 0)
     """Rotation to the left or right during the exposure."""
-    focal_length: Annotated[float, Field(gt=0)] = 0.6
+    focal_length: Annotated[FiniteFloat, Field(gt=0)] = 0.6
     """In diagonals of the photograph: 0.6 is the wide main camera of a phone."""
 
     @property
@@ -81,7 +83,7 @@ class LensSettings(Settings):
 class HighlightSettings(Settings):
     """Light above the clipping point (see `isp.brighten_highlights`)."""
 
-    threshold: Annotated[float, Field(ge=0, lt=1)] = 0.8
+    threshold: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.8
     gain: Range = (1, 1)
 
 
@@ -100,8 +102,8 @@ class NoiseSettings(Settings):
 class ToneSettings(Settings):
     """The camera's own tone curve on top of sRGB (see `isp.tone_curve`)."""
 
-    gamma: Annotated[float, Field(gt=0)] = 1
-    contrast: Annotated[float, Field(ge=0, le=1)] = 0
+    gamma: Annotated[FiniteFloat, Field(gt=0)] = 1
+    contrast: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0
 
 
 class JpegSettings(Settings):

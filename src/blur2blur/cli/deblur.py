@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def deblur(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Image files, folders, or globs.")
+        list[str], typer.Argument(metavar="INPUT", help="Image files, folders, or globs.")
     ],
     out: Annotated[
         Path,
@@ -40,13 +40,15 @@ def deblur(
         str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp32 on a CPU.")
     ] = "auto",
     save_converted: Annotated[
-        bool, typer.Option(help="Keep the converted images too, in OUT/converted.")
+        bool,
+        typer.Option("--save-converted", help="Keep the converted images too, in OUT/converted."),
     ] = False,
 ) -> None:
     """Deblur photographs of any size, tile by tile.
 
-    The outputs keep size, name, bit depth, EXIF and colour profile. Photographs that cannot be
-    done are listed at the end; the exit code is then 1.
+    The outputs keep size, name, bit depth, EXIF and colour profile.
+
+    Photographs that cannot be done are listed at the end; the exit code is then 1.
     """
     from blur2blur.errors import ConfigError
     from blur2blur.inference import folder
@@ -93,7 +95,9 @@ def _run_with_progress(pipeline: "Pipeline", jobs: "Sequence[Job]") -> "list[Fai
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         photographs = progress.add_task("photographs", total=len(jobs))
         tiles = progress.add_task("tiles", total=None)
 

@@ -24,8 +24,9 @@ def evaluate(
 ) -> None:
     """Measure PSNR and SSIM (LPIPS where its weights are), and write a report.
 
-    scores.json, scores.csv and report.html with before/after sliders. Images that cannot be
-    compared are listed; the exit code is then 1.
+    The report is scores.json, scores.csv, and report.html with before/after sliders.
+
+    Images that cannot be compared are listed; the exit code is then 1.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -36,7 +37,8 @@ def evaluate(
     read = [outputs, truth] if inputs is None else [outputs, truth, inputs]
     evaluation.refuse_report_inside(folder, read)
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("images", total=None)
         measured = evaluation.evaluate(
             outputs,

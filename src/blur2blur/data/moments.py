@@ -1,5 +1,6 @@
 """Which photographs show one moment: taken together, frames of one shot, or the same picture."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -50,7 +51,7 @@ def _neighbours(
     files: Sequence[Measured], order: Sequence[int], gap_seconds: float
 ) -> Iterator[tuple[int, int]]:
     gap = timedelta(seconds=gap_seconds)
-    for earlier, later in zip(order, order[1:], strict=False):
+    for earlier, later in itertools.pairwise(order):
         one, other = files[earlier], files[later]
         if one.taken is not None and other.taken is not None:
             together = other.taken - one.taken <= gap

@@ -6,10 +6,13 @@ pure function of the files, their names and the options.
 """
 
 import errno
+import itertools
+import json
 import os
 import shutil
 import statistics
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +23,13 @@ from blur2blur.data import moments
 from blur2blur.data.measure import Measured, Unreadable, measure_files
 from blur2blur.errors import DataError, InputError
 
+RECORD = "split.json"
+
 Side = Literal["trainA", "trainB", "left out"]
 
 _MAX_MISS = 0.15  # of the asked share of A: beyond it, long moments are cut into runs
-_RUNS = 10  # a run holds at most this part of all photographs
+_RUNS = 10  # so many runs at least, if all photographs are of one moment
+_MIN_RUN = 8  # photographs in a run at least
 _GUARD = 3  # photographs left out where a blurry run meets a sharp one of the same moment
 
 
@@ -44,6 +50,8 @@ class Plan:
 
     Attributes:
         source_dir: the folder of photographs.
+        blurry_share: as asked for, see `plan`.
+        gap_seconds: as asked for, see `plan`.
         files: in order of the source paths.
         moments: how many moments the photographs show.
         cut_moments: how many of them had to be cut into runs.
@@ -51,6 +59,8 @@ class Plan:
     """
 
     source_dir: Path
+    blurry_share: float
+    gap_seconds: float
     files: tuple[Placed, ...]
     moments: int
     cut_moments: int
@@ -114,15 +124,19 @@ def plan(
     runs = [_Run(members, moment) for moment, members in enumerate(groups)]
     sides, miss = _deal(runs, measured, blurry_share)
     if miss > _MAX_MISS:
-        runs = _cut(runs, max(1, len(measured) // _RUNS))
+        longest = max(_MIN_RUN, len(measured) // _RUNS)
+        runs = [stretch for run in runs for stretch in _cut(run, measured, longest)]
         sides, _ = _deal(runs, measured, blurry_share)
         _guard(runs, sides)
     if not {"trainA", "trainB"} <= set(sides.values()):
         raise DataError(f"{source_dir}: all photographs are of one short moment; add others")
     names = _unique_names([file.path for file in measured], source_dir)
     moment_of = {index: run.moment for run in runs for index in run.members}
+    runs_of = Counter(run.moment for run in runs)
     return Plan(
         source_dir=source_dir,
+        blurry_share=blurry_share,
+        gap_seconds=gap_seconds,
         files=tuple(
             Placed(
                 source=file.path,
@@ -134,8 +148,7 @@ def plan(
             for index, file in enumerate(measured)
         ),
         moments=len(groups),
-        cut_moments=len(groups)
-        - len({run.moment for run in runs if len(run.members) == len(groups[run.moment])}),
+        cut_moments=sum(count > 1 for count in runs_of.values()),
         unreadable=tuple(unreadable),
     )
 
@@ -164,17 +177,17 @@ def _deal(
     return sides, best_miss
 
 
-def _cut(runs: Sequence[_Run], longest: int) -> list[_Run]:
-    return [
-        _Run(run.members[start : start + longest], run.moment)
-        for run in runs
-        for start in range(0, len(run.members), longest)
-    ]
+def _cut(run: _Run, files: Sequence[Measured], longest: int) -> list[_Run]:
+    """Cut a moment into runs; one that spans folders is copies of pictures, and stays whole."""
+    if len({files[index].path.parent for index in run.members}) > 1:
+        return [run]
+    starts = range(0, len(run.members), longest)
+    return [_Run(run.members[start : start + longest], run.moment) for start in starts]
 
 
 def _guard(runs: Sequence[_Run], sides: dict[int, Side]) -> None:
     """Leave out the end of a run that the other side continues, at most a quarter of it."""
-    for run, following in zip(runs, runs[1:], strict=False):
+    for run, following in itertools.pairwise(runs):
         continued = run.moment == following.moment
         if continued and sides[run.members[0]] != sides[following.members[0]]:
             count = min(_GUARD, len(run.members) // 4)
@@ -184,9 +197,7 @@ def _guard(runs: Sequence[_Run], sides: dict[int, Side]) -> None:
 
 def _unique_names(paths: Sequence[Path], source_dir: Path) -> list[str]:
     """Return file names, led by their folders where two would clash, upper and lower case alike."""
-    counts: dict[str, int] = {}
-    for path in paths:
-        counts[path.name.casefold()] = counts.get(path.name.casefold(), 0) + 1
+    counts = Counter(path.name.casefold() for path in paths)
     used: set[str] = set()
     names: list[str] = []
     for path in paths:
@@ -204,33 +215,51 @@ def _unique_names(paths: Sequence[Path], source_dir: Path) -> list[str]:
 def carry_out(plan: Plan, out_dir: Path, *, link: bool, advance: Callable[[], object]) -> None:
     """Copy the files into `out_dir`/trainA and trainB, or link them; all or nothing.
 
+    `split.json` beside them says of each file where it went and why.
     Links are symbolic, or hard where the file system has no symbolic ones.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written.
     """
-    partial: Path | None = None
+    out_dir = out_dir.resolve()
+    workshop: Path | None = None
     try:
         out_dir.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
+        workshop = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
+        made = workshop / "made"
         for side in ("trainA", "trainB"):
-            (partial / side).mkdir()
+            (made / side).mkdir(parents=True)
             for file in plan.on(side):
-                _place(file.source, partial / side / file.name, link=link)
+                _place(file.source, made / side / file.name, link=link)
                 advance()
-        partial.chmod(0o755)
+        (made / RECORD).write_text(_record(plan), encoding="utf-8")
         if out_dir.exists():
             out_dir.rmdir()
-        partial.replace(out_dir)
+        made.replace(out_dir)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(
-                f"cannot write {out_dir}: the disk is full; --link needs no space"
-            ) from error
-        raise InputError(f"cannot write {out_dir}: {error.strerror or error}") from error
+            reason = "the disk is full; free some space, or link instead of copying"
+        else:
+            reason = error.strerror or str(error)
+        raise InputError(f"cannot write {out_dir}: {reason}") from error
     finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
+        if workshop is not None:
+            shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _record(plan: Plan) -> str:
+    files = [
+        {
+            "source": file.source.relative_to(plan.source_dir).as_posix(),
+            "side": file.side,
+            "name": file.name,
+            "moment": file.moment,
+            "sharpness": round(file.sharpness, 3),
+        }
+        for file in plan.files
+    ]
+    options = {"blurry_share": plan.blurry_share, "gap_seconds": plan.gap_seconds}
+    return json.dumps({**options, "files": files}, indent=1) + "\n"
 
 
 def _place(source: Path, target: Path, *, link: bool) -> None:

@@ -21,7 +21,7 @@ DEFAULT_TILE_PX = 512
 DEFAULT_OVERLAP_PX = 64
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-# Files that went through 8 bits and a mean or a filter may leave [0, 1] by a hair.
+# What a filter or a change of colour space may add to the ends of [0, 1] by rounding.
 _RANGE_TOLERANCE = 1e-3
 
 _log = logging.getLogger(__name__)

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from blur2blur.pyramid import pyramid
 
+MINIMUM_PX = 64
+"""Shortest side of an image that can be described."""
+
 _SCALES = 4
 _PATCH_PX = 32
 _QUANTILES = 33
@@ -22,7 +25,7 @@ _FLOOR = 1e-6
 
 
 def blur_descriptors(images: Tensor) -> Tensor:
-    """Return patches x features from B 3 H W sRGB images in [0,1], sides at least 64 px."""
+    """Return patches x features from B 3 H W sRGB images in [0,1], sides at least `MINIMUM_PX`."""
     grey = images.mean(dim=1, keepdim=True)
     energies: list[Tensor] = []
     grid = (grey.shape[-2] // _PATCH_PX, grey.shape[-1] // _PATCH_PX)

@@ -29,8 +29,7 @@ from blur2blur.losses import (
     zero_centred_penalty,
 )
 from blur2blur.pyramid import pyramid
-from blur2blur.training import sources
-from blur2blur.training.blur_distance import blur_distance
+from blur2blur.training import blur_distance, sources
 from blur2blur.training.settings import ConverterLossSettings, ConverterSettings
 from blur2blur.training.task import Batch, as_float, batch_files, update
 
@@ -105,6 +104,11 @@ class ConverterTask:
                 f"discriminator.scales = {settings.discriminator.scales}; set them equal"
             )
         judge = networks.MultiScaleDiscriminator(settings.discriminator)
+        sources.check_crop(
+            settings.data.crop_px,
+            generator.size_rule,
+            least_px=max(judge.minimum_px, blur_distance.MINIMUM_PX),
+        )
         generator.to(memory_format=torch.channels_last)
         judge.to(memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": judge}
@@ -249,8 +253,8 @@ class ConverterTask:
         converted = self._converted(network)
         coarse = pyramid(converted, 3)[0] - pyramid(self.held_out_blurry, 3)[0]
         return {
-            "validation/blur_distance": blur_distance(converted, self.held_out_known),
-            "validation/input_blur_distance": blur_distance(
+            "validation/blur_distance": blur_distance.blur_distance(converted, self.held_out_known),
+            "validation/input_blur_distance": blur_distance.blur_distance(
                 self.held_out_blurry, self.held_out_known
             ),
             "validation/content_drift": float(coarse.abs().mean()),

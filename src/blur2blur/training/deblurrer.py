@@ -62,6 +62,7 @@ class DeblurrerTask:
             if settings.init
             else networks.build(settings.network.name, **settings.network.options)
         )
+        sources.check_crop(settings.data.crop_px, network.size_rule)
         network.to(memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = {"generator": network}
         optimiser = torch.optim.AdamW(

@@ -10,7 +10,8 @@ from torch.utils.data import default_collate
 
 from blur2blur.blur import Camera, load_camera
 from blur2blur.data.datasets import Pairs, Sample
-from blur2blur.errors import DataError
+from blur2blur.errors import ConfigError, DataError
+from blur2blur.networks import SizeRule
 from blur2blur.training.settings import DataSettings, KnownBlurSettings
 from blur2blur.training.task import as_float
 
@@ -63,6 +64,16 @@ def validation_batch(
     samples: list[Sample] = [crops[number] for number in range(settings.validation_crops)]
     batch = default_collate(samples)
     return {role: as_float(batch[role]) for role in roles}
+
+
+def check_crop(crop_px: int, rule: SizeRule, *, least_px: int = 0) -> None:
+    """Refuse crops that the networks cannot take. Raises ConfigError with the nearest that fits."""
+    fitting = rule.padded(max(crop_px, least_px), 1)[0]
+    if fitting != crop_px:
+        raise ConfigError(
+            f"data.crop_px = {crop_px} does not fit the networks, which need multiples of "
+            f"{rule.multiple}, at least {max(rule.minimum, least_px)}; set data.crop_px={fitting}"
+        )
 
 
 class KnownBlur:

@@ -1,0 +1,42 @@
+"""Small photographs and data folders, made from those that come with scikit-image."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+from blur2blur import images
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+def crops(name: str, count: int, side_px: int) -> list[torch.Tensor]:
+    """Return `count` different 3 S S crops of a photograph, along its diagonal."""
+    pixels = np.atleast_3d(getattr(skimage.data, name)())[..., :3]
+    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    reach = min(image.shape[1:]) - side_px
+    starts = [round(reach * index / max(1, count - 1)) for index in range(count)]
+    return [image[:, start : start + side_px, start : start + side_px] for start in starts]
+
+
+@pytest.fixture(scope="session")
+def camera_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with four photographs of 96 px in each of trainA-D and testA."""
+    root = tmp_path_factory.mktemp("camera")
+    for folder, name in [
+        ("trainA", "astronaut"),
+        ("trainB", "coffee"),
+        ("trainC", "chelsea"),
+        ("trainD", "chelsea"),
+        ("testA", "rocket"),
+    ]:
+        for index, crop in enumerate(crops(name, 4, 96)):
+            blurry = folder in ("trainA", "trainC", "testA")
+            pixels = torch.nn.functional.avg_pool2d(crop[None], 3, 1, 1)[0] if blurry else crop
+            images.write_rgb(root / folder / f"{index}.png", pixels)
+    return root

@@ -1,0 +1,291 @@
+"""What every training run promises, asked of both tasks on tiny networks."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.fabric import Fabric
+from safetensors.torch import load_file
+
+from blur2blur import settings
+from blur2blur.checkpoints import load_network, read_header
+from blur2blur.errors import CheckpointError, ConfigError, DataError
+from blur2blur.training import launch, loop, sources
+from blur2blur.training.converter import ConverterTask
+from blur2blur.training.deblurrer import DeblurrerTask
+from blur2blur.training.settings import ConverterSettings, DeblurrerSettings, OptimiserSettings
+
+TINY = [
+    "network.options.base_channels=4",
+    "network.options.blocks=1",
+    "data.crop_px=64",
+    "data.batch_size=2",
+    "data.workers=0",
+    "data.validation_crops=2",
+    "known.camera=known-small",
+    "optimiser.learning_rate=1e-3",
+    "run.device=cpu",
+    "run.steps=6",
+    "run.log_every=1",
+    "run.validate_every=3",
+    "run.checkpoint_every=2",
+    "run.samples_every=3",
+    "run.precision=32-true",
+]
+TINY_JUDGE = ["discriminator.base_channels=4", "discriminator.layers=2"]
+TASKS = ["deblurrer", "converter"]
+
+
+def tiny(task: str, *overrides: str):
+    if task == "deblurrer":
+        return settings.load(DeblurrerSettings, "deblurrer", [*TINY, *overrides])
+    return settings.load(ConverterSettings, "converter", [*TINY, *TINY_JUDGE, *overrides])
+
+
+def train(task: str, data: Path, out: Path, *overrides: str, progress=lambda step, values: None):
+    checked = tiny(task, *overrides)
+    if isinstance(checked, DeblurrerSettings):
+        return launch.train_deblurrer(data, checked, out, progress)
+    return launch.train_converter(data, checked, out, progress)
+
+
+def curve(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    one, other = load_file(first), load_file(second)
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def interrupt_after(stop_step: int):
+    def progress(step: int, values: dict[str, float]) -> None:
+        if step == stop_step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return progress
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_interrupted_run_equals_uninterrupted_bit_for_bit(task, camera_folder, tmp_path):
+    assert train(task, camera_folder, tmp_path / "whole")
+    # step 3 is between two checkpoints: Ctrl-C itself must save
+    assert not train(task, camera_folder, tmp_path / "cut", progress=interrupt_after(3))
+    assert train(task, camera_folder, tmp_path / "cut")
+    assert same_weights(tmp_path / "whole/last.safetensors", tmp_path / "cut/last.safetensors")
+    assert same_weights(tmp_path / "whole/best.safetensors", tmp_path / "cut/best.safetensors")
+    assert curve(tmp_path / "whole") == curve(tmp_path / "cut")
+
+
+def test_killed_run_resumes_from_its_checkpoint_and_repeats_the_curve(camera_folder, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(step: int, values: dict[str, float]) -> None:
+        if step == 5:
+            raise Killed
+
+    assert train("deblurrer", camera_folder, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train("deblurrer", camera_folder, tmp_path / "cut", progress=kill)
+    assert train("deblurrer", camera_folder, tmp_path / "cut")
+    assert curve(tmp_path / "whole") == curve(tmp_path / "cut")
+
+
+def test_worker_processes_do_not_change_a_run(camera_folder, tmp_path):
+    train("converter", camera_folder, tmp_path / "here")
+    train("converter", camera_folder, tmp_path / "workers", "data.workers=2", "data.cache_gb=0")
+    assert same_weights(tmp_path / "here/last.safetensors", tmp_path / "workers/last.safetensors")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_run_folder_holds_what_the_documentation_names(task, camera_folder, tmp_path):
+    train(task, camera_folder, tmp_path / "run")
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {
+        "settings.json", "log.jsonl", "tensorboard", "samples", "state.pt",
+        "best.safetensors", "last.safetensors",
+    }  # fmt: skip
+    assert [path.name for path in sorted((tmp_path / "run/samples").iterdir())] == [
+        "0000003.png", "0000006.png",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_header_rebuilds_the_network_and_tells_its_settings(task, camera_folder, tmp_path):
+    train(task, camera_folder, tmp_path / "run")
+    network, header = load_network(tmp_path / "run/last.safetensors", role=task)
+    assert network(torch.rand(1, 3, 64, 64))[-1].shape == (1, 3, 64, 64)
+    assert header.step == 6
+    model = type(tiny(task))
+    assert settings.build(model, header.settings, source="header") == tiny(task)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_pairs_as_known_blur_at_any_batch_size(task, batch_size, camera_folder, tmp_path):
+    overrides = ["known.source=pairs", f"data.batch_size={batch_size}", "run.steps=2"]
+    assert train(task, camera_folder, tmp_path / "run", *overrides)
+    assert all(
+        torch.isfinite(torch.tensor(list(line.values()))).all() for line in curve(tmp_path / "run")
+    )
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["loss.adversarial=hinge", "loss.penalty=interpolated"],
+        ["loss.adversarial=least_squares", "loss.penalty=none", "discriminator.shared=true"],
+        ["loss.adversarial=logistic", "loss.penalty=r1+r2", "loss.relativistic=true"],
+        ["loss.content=none", "loss.identity_weight=1.0", "discriminator.updates_per_step=2"],
+        ["data.curriculum_steps=1", "data.colour_jitter=0.2", "data.shrink=1"],
+        ["network.name=nafnet", "network.options={width=4, scales=3, encoder_blocks=[1,1], "
+         "decoder_blocks=[1,1], middle_blocks=1}"],
+        ["run.precision=bf16-mixed"],
+    ],
+)  # fmt: skip
+def test_each_choice_of_the_converter_runs(overrides, camera_folder, tmp_path):
+    if "network.name=nafnet" in overrides:
+        checked = settings.build(
+            ConverterSettings,
+            settings.apply_overrides(
+                {"run": {"steps": 2}}, [*TINY[2:9], *TINY_JUDGE, *overrides]
+            ),
+            source="test",
+        )
+        assert launch.train_converter(camera_folder, checked, tmp_path / "run", lambda *_: None)
+    else:
+        assert train("converter", camera_folder, tmp_path / "run", "run.steps=2", *overrides)
+
+
+def test_deblurrer_learns_one_batch(camera_folder, tmp_path):
+    overrides = [
+        "run.steps=150", "data.validation_fraction=0.9", "data.crop_px=96", "loss.frequency=0",
+        "run.validate_every=150", "run.samples_every=150", "run.checkpoint_every=150",
+        "optimiser.learning_rate=3e-3", "optimiser.warmup_steps=10", "known.source=pairs",
+        "data.batch_size=1",
+    ]  # fmt: skip
+    train("deblurrer", camera_folder, tmp_path / "run", *overrides)
+    losses = [line["loss/reconstruction"] for line in curve(tmp_path / "run") if len(line) == 2]
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_non_finite_loss_stops_before_the_update_and_names_the_files(camera_folder):
+    task = make_task("deblurrer", camera_folder)
+    before = {name: value.clone() for name, value in task.networks["generator"].state_dict().items()}
+    batch = next(batches(task))
+    batch["known_sharp"] = torch.full_like(batch["known_sharp"], 0).float() * float("nan")
+    with pytest.raises(DataError, match=r"'reconstruction' is nan.*trainB.*learning_rate"):
+        task.step(batch, torch.Generator())
+    after = task.networks["generator"].state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def make_task(task: str, data: Path):
+    fabric = Fabric(accelerator="cpu")
+    fabric.launch()
+    checked = tiny(task)
+    if isinstance(checked, DeblurrerSettings):
+        return DeblurrerTask(checked, launch.deblurrer_roles(data, checked), fabric)
+    return ConverterTask(checked, launch.converter_roles(data, checked), fabric)
+
+
+def batches(task):
+    return iter(torch.utils.data.DataLoader(task.dataset, batch_size=2, sampler=range(8)))
+
+
+def test_generator_step_leaves_no_gradient_in_the_discriminator(camera_folder):
+    task = make_task("converter", camera_folder)
+    task.step(next(batches(task)), torch.Generator())
+    judged = {name: value.grad.clone() for name, value in task.judge.named_parameters()}
+    fake = task.generator(torch.rand(2, 3, 64, 64))
+    losses = task._generator_losses(fake, fake, torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
+    sum(losses.values()).backward()
+    assert all(torch.equal(value.grad, judged[name]) for name, value in task.judge.named_parameters())
+    assert all(value.requires_grad for value in task.judge.parameters())
+
+
+def test_resuming_with_other_settings_is_refused(camera_folder, tmp_path):
+    train("deblurrer", camera_folder, tmp_path / "run", "run.steps=2")
+    with pytest.raises(ConfigError, match=r"optimiser.learning_rate = 0.001, not 0.01"):
+        train(
+            "deblurrer", camera_folder, tmp_path / "run", "run.steps=2",
+            "optimiser.learning_rate=0.01",
+        )  # fmt: skip
+
+
+def test_foreign_folder_is_no_run(camera_folder, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/holiday.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is not empty and holds no run"):
+        train("deblurrer", camera_folder, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["holiday.txt"]
+
+
+def test_damaged_state_is_refused(camera_folder, tmp_path):
+    train("deblurrer", camera_folder, tmp_path / "run", "run.steps=2")
+    (tmp_path / "run/state.pt").write_bytes(b"not a state")
+    with pytest.raises(CheckpointError, match=r"state.pt"):
+        train("deblurrer", camera_folder, tmp_path / "run", "run.steps=2")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.crop_px=70", r"multiples of 4.*set data.crop_px=72"),
+        ("data.crop_px=128", r"96x96, smaller than the crop of 128 px"),
+        ("network.name=mimo", r"unknown network 'mimo'; did you mean 'mimo_unet'\?"),
+        ("network.options.block=3", r"unknown setting 'block'; did you mean 'blocks'\?"),
+        ("known.camera=knwon", r"unknown preset 'knwon'; did you mean 'known'\?"),
+        ("optimiser.learnin_rate=1", r"did you mean 'learning_rate'\?"),
+        ("run.steps=0", r"run.steps = 0"),
+        ("init=nothing.safetensors", r"no deblurrer 'nothing.safetensors'"),
+    ],
+)
+def test_wrong_settings_are_one_clear_line(override, message, camera_folder, tmp_path):
+    with pytest.raises((ConfigError, DataError, CheckpointError), match=message) as caught:
+        train("deblurrer", camera_folder, tmp_path / "run", override)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_init_starts_from_trained_weights(camera_folder, tmp_path):
+    train("deblurrer", camera_folder, tmp_path / "first")
+    start = tmp_path / "first/last.safetensors"
+    train(
+        "deblurrer", camera_folder, tmp_path / "second", f"init={start}", "run.steps=1",
+        "optimiser.learning_rate=1e-12", "run.ema_decay=0",
+    )  # fmt: skip
+    first, second = load_file(start), load_file(tmp_path / "second/last.safetensors")
+    assert all(torch.allclose(first[key], second[key], atol=1e-9) for key in first)
+    assert read_header(tmp_path / "second/last.safetensors").settings["init"] == str(start)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_learning_rate_warms_up_decays_and_never_stops(schedule):
+    checked = OptimiserSettings(warmup_steps=10, schedule=schedule, constant_fraction=0.5)
+    rates = [loop.learning_rate(checked, 1.0, step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10:50] == [1.0] * 40
+    assert all(later <= earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
+    assert rates[-1] > 0
+
+
+def test_random_numbers_differ_between_steps_ranks_and_seeds():
+    drawn = {
+        float(torch.rand(1, generator=loop.step_generator(seed, step, rank)))
+        for seed in range(3)
+        for step in range(3)
+        for rank in range(3)
+    }
+    assert len(drawn) == 27
+
+
+def test_validation_photographs_are_not_trained_on():
+    paths = [Path(f"{number}.png") for number in range(10)]
+    split = sources.split({"known_sharp": paths}, 0.2)
+    assert split.validation["known_sharp"] == paths[8:]
+    assert split.train["known_sharp"] == paths[:8]

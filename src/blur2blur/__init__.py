@@ -1,1 +1,55 @@
-"""Deblur the photographs of your own camera."""
+"""Deblur the photographs of your own camera.
+
+The public names are looked up on first use, so that `import blur2blur` loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from blur2blur.errors import (
+    Blur2BlurError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    InputError,
+)
+
+if TYPE_CHECKING:
+    from blur2blur.blur import Camera, load_camera
+    from blur2blur.evaluation import evaluate
+    from blur2blur.inference import Pipeline
+
+    __version__: str
+
+__all__ = [
+    "Blur2BlurError",
+    "Camera",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "InputError",
+    "Pipeline",
+    "__version__",
+    "evaluate",
+    "load_camera",
+]
+
+_HOMES = {
+    "Camera": "blur2blur.blur",
+    "Pipeline": "blur2blur.inference",
+    "evaluate": "blur2blur.evaluation",
+    "load_camera": "blur2blur.blur",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module (PEP 562)."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

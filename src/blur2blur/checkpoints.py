@@ -4,28 +4,44 @@ Nothing here runs code from a file: safetensors hold numbers only, the training 
 other programs are read with `weights_only=True`.
 """
 
+import io
 import json
 import pickle
+import struct
+import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from blur2blur import networks
+from blur2blur import networks, settings
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.files import atomic_path
 from blur2blur.networks import ImageNetwork
+from blur2blur.settings import Settings
 
 HEADER_KEY = "blur2blur"
 
+# All that torch has been seen to raise on damaged files, besides pickle's own error.
+_DAMAGE_ERRORS = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
 
-@dataclass(frozen=True, kw_only=True)
-class Header:
+
+class Header(Settings):
     """What a weight file says of itself.
 
     `role` is what the network was trained to be: "converter" or "deblurrer".
@@ -33,10 +49,10 @@ class Header:
 
     role: str
     network: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = Field(default_factory=dict)
     step: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = Field(default_factory=dict)
+    settings: Mapping[str, Any] = Field(default_factory=dict)
     version: str = ""
 
 
@@ -50,8 +66,10 @@ def save_network(path: Path, network: torch.nn.Module, header: Header) -> None:
         name: tensor.detach().to("cpu", copy=True).contiguous()
         for name, tensor in network.state_dict().items()
     }
+    # serialised in memory: safetensors' own writing reports a full disk as damaged weights
+    data = save(weights, metadata={HEADER_KEY: json.dumps(header.model_dump(mode="json"))})
     with atomic_path(path) as temporary:
-        save_file(weights, temporary, metadata={HEADER_KEY: json.dumps(asdict(header))})
+        temporary.write_bytes(data)
 
 
 def read_header(path: Path) -> Header:
@@ -67,15 +85,19 @@ def read_header(path: Path) -> Header:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} is not a safetensors file or is damaged ({error}); weights of other programs "
-            "must be imported first"
+            f"{path} is damaged, unreadable or no safetensors file ({error}); give one that "
+            "'blur2blur train' wrote"
         ) from error
     if HEADER_KEY not in metadata:
-        raise CheckpointError(f"{path} holds weights of another program: it has no blur2blur header")
+        raise CheckpointError(
+            f"{path} holds weights of another program; give a file that 'blur2blur train' wrote"
+        )
     try:
-        return Header(**json.loads(metadata[HEADER_KEY]))
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its blur2blur header cannot be read ({error})") from error
+        return settings.build(Header, json.loads(metadata[HEADER_KEY]), source="its header")
+    except (ConfigError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or of another version of blur2blur: {error}"
+        ) from error
 
 
 def is_ours(path: Path) -> bool:
@@ -99,11 +121,15 @@ def load_network(path: Path, *, role: str | None = None) -> tuple[ImageNetwork, 
     """
     header = read_header(path)
     if role is not None and header.role != role:
-        raise CheckpointError(f"{path} is a {header.role}, not a {role}; give it as --{header.role}")
+        raise CheckpointError(
+            f"{path} is a {header.role}; give a {role} here, which 'blur2blur train {role}' makes"
+        )
     try:
         network = networks.build(header.network, **header.options)
     except ConfigError as error:
-        raise CheckpointError(f"{path}: its header names a network unknown here: {error}") from error
+        raise CheckpointError(
+            f"{path} is damaged or of another version of blur2blur: {error}"
+        ) from error
     load_weights(network, path)
     return network.eval(), header
 
@@ -117,7 +143,7 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
     expected = network.state_dict()
     try:
         with safe_open(path, framework="pt") as file:
-            weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+            weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     problem = first_difference(expected, weights)
@@ -141,9 +167,16 @@ def first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a training state (tensors and plain values) whole or not at all."""
+    """Write a training state (tensors and plain values) whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    # serialised in memory: torch's own writing reports a full disk as an error of its code
+    data = io.BytesIO()
+    torch.save(dict(state), data)
     with atomic_path(path) as temporary:
-        torch.save(dict(state), temporary)
+        temporary.write_bytes(data.getbuffer())
 
 
 def load_pickle_safely(path: Path) -> dict[str, Any]:
@@ -154,15 +187,20 @@ def load_pickle_safely(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise CheckpointError(f"no file {path}")
+    if not path.stat().st_size:
+        raise CheckpointError(f"{path} is empty (zero bytes); give another file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it is about to refuse
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than weights (code could run on loading) or is damaged; it was not "
             "loaded: save its state_dict alone"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged or not a torch file: {error}") from error
+    except _DAMAGE_ERRORS as error:
+        reason = str(error).partition(". ")[0].partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"{path} is damaged or not a torch file: {reason}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not named weights")
     return content

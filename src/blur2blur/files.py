@@ -3,7 +3,7 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,40 +11,73 @@ from blur2blur.errors import InputError
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is gone.
-
-    The folder is created. The temporary name keeps the suffix, because encoders choose by it.
-
-    Raises:
-        InputError: the disk is full or the folder cannot be written.
-    """
-    temporary: Path | None = None
+def explained_writing(path: Path) -> Generator[None]:
+    """Raise an InputError that names `path` for an OSError in the block."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem[:100]}-", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(
                 f"cannot write {path}: the disk is full; free some space and run the same command "
                 "again"
             ) from error
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}; make it writable or choose another "
+            "folder"
+        ) from error
+
+
+@contextmanager
+def atomic_path(path: Path) -> Generator[Path]:
+    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is gone.
+
+    The folder is created. The temporary name keeps the suffix, because encoders choose by it. A
+    file that is replaced keeps its permissions.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+    """
+    temporary: Path | None = None
+    try:
+        with explained_writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(
+                # file systems limit names to 255 bytes, of which one character may take four
+                prefix=f".{path.stem[:20]}-",
+                suffix=path.suffix,
+                dir=path.parent,
+            )
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            temporary.chmod(_mode(path))
+            temporary.replace(path)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
+def _mode(path: Path) -> int:
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text whole or not at all. Raises InputError as `atomic_path` does."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # a file name that is no Unicode must not keep a report from being written
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def refuse_file_in_the_way(folder: Path) -> None:
+    """Refuse a folder that cannot be made because a file stands in its place, or in a parent's.
+
+    Raises:
+        InputError: names the file.
+    """
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise InputError(f"{place} is a file; choose another output folder than {folder}")

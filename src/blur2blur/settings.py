@@ -1,7 +1,7 @@
 """Typed settings: a TOML preset, then `key=value` overrides; unknown names are refused."""
 
+import copy
 import difflib
-import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -54,6 +54,8 @@ def read_preset(name_or_path: str, folder: str = "") -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     Raises:
         ConfigError: an override without "=", or one that goes through a value that is no section.
     """
-    result: dict[str, Any] = json.loads(json.dumps(values))
+    result: dict[str, Any] = copy.deepcopy(dict(values))
     for override in overrides:
         dotted, equals, text = override.partition("=")
         if not equals or not dotted:
@@ -102,7 +104,10 @@ def build(model: type[SettingsT], values: Mapping[str, Any], *, source: str) -> 
             hint = nearest(location[-1], known)
             raise ConfigError(f"{source}: unknown setting '{dotted}'{hint}") from error
         message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{source}: {dotted} = {first.get('input')!r}: {message}") from error
+        if first["type"] == "missing":
+            raise ConfigError(f"{source}: '{dotted}' is missing") from error
+        given = f"{dotted} = {first['input']!r}: " if location else ""
+        raise ConfigError(f"{source}: {given}{message}") from error
 
 
 def _known_names(model: type[BaseModel], sections: Sequence[str]) -> list[str]:

@@ -49,7 +49,9 @@ def resolve(name_or_path: str, *, role: str) -> Path:
         raise CheckpointError(f"no {role} '{name_or_path}': neither a file nor a known name{hint}")
     path = WEIGHTS_DIR / entry.file
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
-        raise CheckpointError(f"the shipped weights {path} are missing or damaged; reinstall blur2blur")
+        raise CheckpointError(
+            f"the shipped weights {path} are missing or damaged; reinstall blur2blur"
+        )
     return path
 
 

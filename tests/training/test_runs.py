@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -151,9 +152,7 @@ def test_each_choice_of_the_converter_runs(overrides, camera_folder, tmp_path):
     if "network.name=nafnet" in overrides:
         checked = settings.build(
             ConverterSettings,
-            settings.apply_overrides(
-                {"run": {"steps": 2}}, [*TINY[2:9], *TINY_JUDGE, *overrides]
-            ),
+            settings.apply_overrides({"run": {"steps": 2}}, [*TINY[2:9], *TINY_JUDGE, *overrides]),
             source="test",
         )
         assert launch.train_converter(camera_folder, checked, tmp_path / "run", lambda *_: None)
@@ -175,7 +174,9 @@ def test_deblurrer_learns_one_batch(camera_folder, tmp_path):
 
 def test_non_finite_loss_stops_before_the_update_and_names_the_files(camera_folder):
     task = make_task("deblurrer", camera_folder)
-    before = {name: value.clone() for name, value in task.networks["generator"].state_dict().items()}
+    before = {
+        name: value.clone() for name, value in task.networks["generator"].state_dict().items()
+    }
     batch = next(batches(task))
     batch["known_sharp"] = torch.full_like(batch["known_sharp"], 0).float() * float("nan")
     with pytest.raises(DataError, match=r"'reconstruction' is nan.*trainB.*learning_rate"):
@@ -204,7 +205,9 @@ def test_generator_step_leaves_no_gradient_in_the_discriminator(camera_folder):
     fake = task.generator(torch.rand(2, 3, 64, 64))
     losses = task._generator_losses(fake, fake, torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
     sum(losses.values()).backward()
-    assert all(torch.equal(value.grad, judged[name]) for name, value in task.judge.named_parameters())
+    assert all(
+        torch.equal(value.grad, judged[name]) for name, value in task.judge.named_parameters()
+    )
     assert all(value.requires_grad for value in task.judge.parameters())
 
 
@@ -270,7 +273,7 @@ def test_learning_rate_warms_up_decays_and_never_stops(schedule):
     rates = [loop.learning_rate(checked, 1.0, step, 100) for step in range(100)]
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert rates[10:50] == [1.0] * 40
-    assert all(later <= earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(rates[10:]))
     assert rates[-1] > 0
 
 

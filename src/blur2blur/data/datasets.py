@@ -85,7 +85,8 @@ class Pairs(Dataset[Sample]):
 
     With `{"known_blurry": C, "known_sharp": D}` it is the known blur's pairs; with one role it is
     a folder of sharp photographs. `<role>_file` names the file a crop came from. The margin is for
-    blurs that are yet to be laid over the crop and reach beyond it. `shrink` averages photographs down.
+    blurs that are yet to be laid over the crop and reach beyond it. `shrink` averages photographs
+    down.
     """
 
     def __init__(

@@ -20,9 +20,7 @@ class DecodedImages:
     workers share the pages of one copy. Images beyond it are decoded at each access.
     """
 
-    def __init__(
-        self, paths: Sequence[Path], *, cache_gb: float = 0.0, shrink: int = 1
-    ) -> None:
+    def __init__(self, paths: Sequence[Path], *, cache_gb: float = 0.0, shrink: int = 1) -> None:
         """Read every header, then decode up to `cache_gb` gigabytes (1e9 bytes).
 
         Args:

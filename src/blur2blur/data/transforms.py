@@ -27,8 +27,10 @@ def to_tensor(crop: NDArray[np.uint8], *, turns: int, flip: bool) -> Tensor:
 def jitter_factors(strength: float, rng: np.random.Generator) -> tuple[float, float, float]:
     """Draw brightness, contrast and saturation factors, each uniform in 1 ± `strength`."""
     low, high = 1 - strength, 1 + strength
-    return float(rng.uniform(low, high)), float(rng.uniform(low, high)), float(
-        rng.uniform(low, high)
+    return (
+        float(rng.uniform(low, high)),
+        float(rng.uniform(low, high)),
+        float(rng.uniform(low, high)),
     )
 
 

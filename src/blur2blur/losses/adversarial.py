@@ -12,7 +12,7 @@ from torch import Tensor
 
 AdversarialKind = Literal["hinge", "least_squares", "logistic"]
 Discriminator = Callable[[Sequence[Tensor]], Sequence[Tensor]]
-"""From images (coarse to fine) to logit maps B 1 H' W', one for each image."""
+"""From images (coarse to fine) to logit maps B 1 H' W': one for each image, or several rounds."""
 
 
 def discriminator_loss(
@@ -122,7 +122,7 @@ def interpolation_penalty(
 
 
 def _squared_gradients(discriminator: Discriminator, images: Sequence[Tensor]) -> list[Tensor]:
-    """Return, per scale, |d(sum of an item's logits) / d(item)|² / number of logits, shape B.
+    """Return, per image, |d(sum of an item's logits) / d(item)|² / number of logits, shape B.
 
     An item's logits are its own, so nothing depends on the batch. The sum over N overlapping
     patches has a squared gradient that grows as N: divided by N it does not depend on the crop
@@ -131,7 +131,8 @@ def _squared_gradients(discriminator: Discriminator, images: Sequence[Tensor]) -
     images = [image.detach().requires_grad_() for image in images]
     logits = discriminator(images)
     gradients = torch.autograd.grad([scale.sum() for scale in logits], images, create_graph=True)
+    rounds = [logits[image :: len(images)] for image in range(len(images))]
     return [
-        gradient.float().square().sum((1, 2, 3)) / scale[0].numel()
-        for gradient, scale in zip(gradients, logits, strict=True)
+        gradient.float().square().sum((1, 2, 3)) / sum(scale[0].numel() for scale in of_image)
+        for gradient, of_image in zip(gradients, rounds, strict=True)
     ]

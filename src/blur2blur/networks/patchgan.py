@@ -1,4 +1,4 @@
-"""PatchGAN discriminators: logits for overlapping patches of an image, at several scales.
+"""Discriminators: logits for overlapping patches or windows of an image, at several scales.
 
 Source: Isola et al., Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017,
 arXiv 1611.07004, section 3.2; several scales: Wang et al., pix2pixHD, CVPR 2018, section 3.2.
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from blur2blur import settings
+from blur2blur.networks.band_energy import MINIMUM_PX, BandEnergyJudge
 from blur2blur.settings import Settings
 
 GRADIENT_GAIN = 10.0
@@ -37,9 +38,12 @@ class PatchGANOptions(Settings):
 class DiscriminatorOptions(PatchGANOptions):
     """Options of a `MultiScaleDiscriminator`."""
 
+    judge: Literal["patch", "energy", "both"] = "patch"
+    """`PatchGAN`, `band_energy.BandEnergyJudge`, or both side by side."""
+    energy_channels: int = Field(default=32, ge=1)
     scales: int = Field(default=3, ge=1, le=5)
     shared: bool = False
-    """One PatchGAN for all scales instead of one each. The same blur is half as wide at half the
+    """One judge for all scales instead of one each. The same blur is half as wide at half the
     size, so a shared one has to call the same look known at one scale and unknown at another."""
 
 
@@ -93,21 +97,37 @@ class PatchGAN(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """A PatchGAN on each image of a pyramid, with weights of its own or shared."""
+    """One or two judges on each image of a pyramid, with weights of their own or shared."""
 
     def __init__(self, options: DiscriminatorOptions) -> None:
         super().__init__()
         self.options = options
         self.scales = options.scales
-        judges = 1 if options.shared else options.scales
-        self.judges = nn.ModuleList([PatchGAN(options) for _ in range(judges)])
-        self.minimum_px = 3 * 2 ** (options.layers + options.scales - 1)
+        count = 1 if options.shared else options.scales
+        least_px = 1
+        self.judges = nn.ModuleList()
+        if options.judge in ("patch", "both"):
+            self.judges.append(nn.ModuleList(PatchGAN(options) for _ in range(count)))
+            least_px = 3 * 2**options.layers
+        if options.judge in ("energy", "both"):
+            energy = (BandEnergyJudge(options.energy_channels) for _ in range(count))
+            self.judges.append(nn.ModuleList(energy))
+            least_px = max(least_px, MINIMUM_PX)
+        self.minimum_px = least_px * 2 ** (options.scales - 1)
         """Smallest side of the full-size image that leaves every scale a logit."""
 
     def forward(self, images: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Judge images coarse to fine (a network's outputs, or a `pyramid`): logits B 1 H' W'."""
-        judges = list(self.judges) * (self.scales if len(self.judges) == 1 else 1)
-        return tuple(judge(image) for judge, image in zip(judges, images, strict=True))
+        """Judge images coarse to fine (a network's outputs, or a `pyramid`).
+
+        Returns:
+            Logit maps B 1 H' W', one for each judge and image.
+        """
+        logits: list[Tensor] = []
+        for kind in self.judges:
+            assert isinstance(kind, nn.ModuleList)
+            of_scale = [*kind] * (self.scales if self.options.shared else 1)
+            logits += [judge(image) for judge, image in zip(of_scale, images, strict=True)]
+        return tuple(logits)
 
     if TYPE_CHECKING:
 

@@ -41,7 +41,7 @@ def names() -> list[str]:
     return sorted(NETWORKS)
 
 
-def build(name: str, **options: object) -> ImageNetwork:
+def build(name: str, /, **options: object) -> ImageNetwork:
     """Return a freshly initialised network (random numbers from torch's global generator).
 
     Args:

@@ -1,0 +1,1 @@
+"""Training: one loop, tasks for deblurrer and converter."""

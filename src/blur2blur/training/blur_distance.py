@@ -51,6 +51,7 @@ def blur_distance(first: Tensor, second: Tensor) -> float:
     """
     levels = torch.linspace(0, 1, _QUANTILES, device=first.device)
     quantiles = [
-        torch.quantile(blur_descriptors(images.float()), levels, dim=0) for images in (first, second)
+        torch.quantile(blur_descriptors(images.float()), levels, dim=0)
+        for images in (first, second)
     ]
     return float((quantiles[0] - quantiles[1]).abs().mean())

@@ -31,7 +31,7 @@ from blur2blur.losses import (
 from blur2blur.pyramid import pyramid
 from blur2blur.training import blur_distance, sources
 from blur2blur.training.settings import ConverterLossSettings, ConverterSettings
-from blur2blur.training.task import Batch, as_float, batch_files, update
+from blur2blur.training.task import Batch, as_float, batch_files, channels_last, update
 
 
 def _content_loss(settings: ConverterLossSettings) -> FeatureLoss | PyramidLoss | None:
@@ -109,8 +109,8 @@ class ConverterTask:
             generator.size_rule,
             least_px=max(judge.minimum_px, blur_distance.MINIMUM_PX),
         )
-        generator.to(memory_format=torch.channels_last)
-        judge.to(memory_format=torch.channels_last)
+        channels_last(generator)
+        channels_last(judge)
         self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": judge}
         self.generator, generator_optimiser = fabric.setup(
             generator, self._adam(generator, settings.optimiser.learning_rate)
@@ -120,7 +120,8 @@ class ConverterTask:
         )
         self.judge = judge  # without Fabric's wrapper: the generator's step must not reduce it
         self.optimisers = {
-            "generator": generator_optimiser, "discriminator": discriminator_optimiser
+            "generator": generator_optimiser,
+            "discriminator": discriminator_optimiser,
         }
         self.schedules = dict.fromkeys(self.optimisers, settings.optimiser)
         content = _content_loss(settings.loss)

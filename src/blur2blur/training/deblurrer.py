@@ -18,7 +18,7 @@ from blur2blur.data.datasets import Pairs, Sample
 from blur2blur.losses import frequency, reconstruction
 from blur2blur.training import sources
 from blur2blur.training.settings import DeblurrerSettings
-from blur2blur.training.task import Batch, as_float, batch_files, update
+from blur2blur.training.task import Batch, as_float, batch_files, channels_last, update
 
 
 class DeblurrerTask:
@@ -63,7 +63,7 @@ class DeblurrerTask:
             else networks.build(settings.network.name, **settings.network.options)
         )
         sources.check_crop(settings.data.crop_px, network.size_rule)
-        network.to(memory_format=torch.channels_last)
+        channels_last(network)
         self.networks: dict[str, nn.Module] = {"generator": network}
         optimiser = torch.optim.AdamW(
             [{"params": network.parameters(), "initial_lr": settings.optimiser.learning_rate}],
@@ -96,9 +96,7 @@ class DeblurrerTask:
         outputs = self.network(blurry)
         with self.fabric.autocast():
             losses = {
-                "reconstruction": reconstruction(
-                    outputs, sharp, kind=settings.reconstruction
-                )
+                "reconstruction": reconstruction(outputs, sharp, kind=settings.reconstruction)
             }
             if settings.frequency:
                 losses["frequency"] = settings.frequency * frequency(outputs, sharp)

@@ -4,11 +4,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins.precision import MixedPrecision, Precision
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from blur2blur import images
 from blur2blur.data import layout
-from blur2blur.errors import DataError
+from blur2blur.errors import ConfigError, DataError
 from blur2blur.training import loop, run_folder, sources
 from blur2blur.training.converter import ConverterTask
 from blur2blur.training.deblurrer import DeblurrerTask
@@ -83,22 +86,68 @@ def _train(
     out: Path,
     progress: loop.Progress,
 ) -> bool:
+    _refuse_out_inside(data, out)
     fabric = _fabric(settings.run)
+    run = run_folder.describe_run(settings, data)
+    if fabric.is_global_zero:
+        run_folder.refuse_other_run(out, run)
     task = make_task(fabric)
     if fabric.is_global_zero:
-        run_folder.open_run(out, settings, data)
+        run_folder.create(out, run)
     fabric.barrier()
-    return loop.train(task, fabric, out, progress=progress)
+    try:
+        return loop.train(task, fabric, out, progress=progress)
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            f"{fabric.device} has too little memory; set data.batch_size or data.crop_px lower"
+        ) from error
+
+
+def _refuse_out_inside(data: Path, out: Path) -> None:
+    """Refuse a run folder whose sample sheets the next run would take for photographs."""
+    folders = [data / name for name in layout.FOLDERS if (data / name).is_dir()] or [data]
+    for folder in folders:
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(
+                f"{out} lies in {folder}, among the photographs; choose another --out"
+            )
+
+
+class _MixedPrecision(MixedPrecision):
+    """Autocasts as Fabric does, but leaves the images as they are.
+
+    Fabric rounds a network's input to half precision, as coarse as 1/256; the pipeline does not.
+    """
+
+    def convert_input(self, data: object) -> object:
+        return data
 
 
 def _fabric(run: RunSettings) -> Fabric:
-    """Return one device, or, under torchrun, all that it started processes for."""
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    fabric = Fabric(
-        accelerator=run.device,
-        devices=ranks,
-        num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", "1")),
-        precision=run.precision,
-    )
+    """Return one device, or, under torchrun, all that it started processes for.
+
+    Raises:
+        ConfigError: the device is not there, or cannot do the precision.
+    """
+    device = _find_device() if run.device == "auto" else run.device
+    if run.precision == "16-mixed" and device == "cpu":
+        raise ConfigError("run.precision = '16-mixed' needs a GPU; set it to bf16-mixed or 32-true")
+    try:
+        fabric = Fabric(
+            accelerator=device,
+            devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+            num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", "1")),
+            plugins=Precision()
+            if run.precision == "32-true"
+            else _MixedPrecision(run.precision, device),
+        )
+    except (RuntimeError, MisconfigurationException) as error:
+        raise ConfigError(f"run.device = '{device}' cannot be used here: {error}") from error
     fabric.launch()
     return fabric
+
+
+def _find_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -25,8 +25,8 @@ from blur2blur.checkpoints import load_pickle_safely, save_network, save_state
 from blur2blur.data.datasets import StepSampler
 from blur2blur.errors import CheckpointError
 from blur2blur.training.run_folder import BEST, LAST, STATE, RunLog
-from blur2blur.training.sheets import sheet
 from blur2blur.training.settings import OptimiserSettings
+from blur2blur.training.sheets import sheet
 from blur2blur.training.task import Task
 
 Progress = Callable[[int, dict[str, float]], None]
@@ -130,12 +130,19 @@ def train(task: Task, fabric: Fabric, folder: Path, *, progress: Progress) -> bo
     if (folder / STATE).exists():
         step, best = _restore(folder / STATE, task, averaged)
     sampler = StepSampler(
-        first_step=step, last_step=run.steps, batch_size=task.batch_size,
-        rank=fabric.global_rank, ranks=fabric.world_size,
+        first_step=step,
+        last_step=run.steps,
+        batch_size=task.batch_size,
+        rank=fabric.global_rank,
+        ranks=fabric.world_size,
     )
     loader = DataLoader(
-        task.dataset, batch_size=task.batch_size, sampler=sampler, num_workers=task.workers,
-        pin_memory=fabric.device.type == "cuda", worker_init_fn=_ignore_interrupts,
+        task.dataset,
+        batch_size=task.batch_size,
+        sampler=sampler,
+        num_workers=task.workers,
+        pin_memory=fabric.device.type == "cuda",
+        worker_init_fn=_ignore_interrupts,
     )
     batches = iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))
     log = RunLog(folder, first_step=step) if fabric.is_global_zero else None

@@ -1,6 +1,7 @@
 """What a run leaves on disk: settings, logs, weights, training state, sample sheets."""
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -11,7 +12,7 @@ import torch
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from blur2blur.errors import ConfigError
-from blur2blur.files import write_text
+from blur2blur.files import explained_writing, refuse_file_in_the_way, write_text
 from blur2blur.settings import Settings
 
 SETTINGS = "settings.json"
@@ -20,50 +21,61 @@ BEST = "best.safetensors"
 LAST = "last.safetensors"
 LOG = "log.jsonl"
 
-# A resumed run may be made longer, or moved to another machine, without becoming another run.
+# What a resumed run may do differently without becoming another run.
 _MAY_CHANGE = {
-    "run.log_every", "run.validate_every", "run.checkpoint_every", "run.samples_every",
-    "run.device", "data.workers", "data.cache_gb",
+    "run.log_every",
+    "run.validate_every",
+    "run.checkpoint_every",
+    "run.samples_every",
+    "run.device",
+    "data.workers",
+    "data.cache_gb",
 }
 
 
-def open_run(folder: Path, settings: Settings, data: Path) -> None:
-    """Create the run folder, or check that it holds the run that is to be resumed.
-
-    Raises:
-        ConfigError: the folder holds something else, or a run with other settings.
-    """
-    record = {
+def describe_run(settings: Settings, data: Path) -> dict[str, Any]:
+    """Return what `settings.json` says of a run."""
+    return {
         "settings": settings.model_dump(mode="json"),
         "data": str(data.resolve()),
         "blur2blur": version("blur2blur"),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def refuse_other_run(folder: Path, run: Mapping[str, Any]) -> None:
+    """Refuse a folder that holds anything but the run that is to be resumed; touches nothing.
+
+    Raises:
+        ConfigError: the folder holds something else, or a run with other settings.
+        InputError: a file is in the way.
+    """
+    refuse_file_in_the_way(folder)
     path = folder / SETTINGS
     if not path.exists():
         if folder.is_dir() and any(folder.iterdir()):
             raise ConfigError(f"{folder} is not empty and holds no run; choose another --out")
-        write_text(path, json.dumps(record, indent=2))
         return
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        before = {"data": earlier["data"], "settings": dict(earlier["settings"])}
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is damaged ({error}); choose another --out") from error
-    differences = {
-        key: (old, new)
-        for key, old, new in _differences(
-            {**earlier["settings"], "data": {"folder": earlier["data"], **earlier["settings"]["data"]}},
-            {**record["settings"], "data": {"folder": record["data"], **record["settings"]["data"]}},
-        )
-        if key not in _MAY_CHANGE
-    }
-    if differences:
-        key, (old, new) = next(iter(differences.items()))
-        raise ConfigError(
-            f"{folder} holds a run with {key} = {old!r}, not {new!r}; repeat its settings to resume "
-            "it, or choose another --out"
-        )
+    now = {"data": run["data"], "settings": run["settings"]}
+    for name, old, new in _differences(before, now):
+        key = name.removeprefix("settings.")
+        if key not in _MAY_CHANGE:
+            raise ConfigError(
+                f"{folder} holds a run with {key} = {old!r}, not {new!r}; repeat its settings to "
+                "resume it, or choose another --out"
+            )
+
+
+def create(folder: Path, run: Mapping[str, Any]) -> None:
+    """Write `settings.json`, unless it is there. Raises InputError where that is impossible."""
+    if not (folder / SETTINGS).exists():
+        write_text(folder / SETTINGS, json.dumps(run, indent=2))
 
 
 def _differences(
@@ -83,26 +95,38 @@ class RunLog:
     """Scalars to `log.jsonl` and TensorBoard; lines past the resumed step are cut off."""
 
     def __init__(self, folder: Path, *, first_step: int) -> None:
-        """Open the logs for appending from `first_step`."""
-        path = folder / LOG
-        if path.exists():
-            kept = [
-                line
-                for line in path.read_text(encoding="utf-8").splitlines()
-                if json.loads(line)["step"] <= first_step
-            ]
-            write_text(path, "".join(f"{line}\n" for line in kept))
-        self._file: TextIO = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+        """Open the logs for appending from `first_step`. Raises InputError if they cannot be."""
+        self._path = folder / LOG
+        if self._path.exists():
+            lines = self._path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _step_of(line) <= first_step]
+            write_text(self._path, "".join(f"{line}\n" for line in kept))
+        with explained_writing(self._path):
+            self._file: TextIO = self._path.open("a", encoding="utf-8")
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one line `{"step": ..., name: value}` and the same to TensorBoard."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        """Append one line `{"step": ..., name: value}` and the same to TensorBoard.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        with explained_writing(self._path):
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            self._file.flush()
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Flush and close both."""
-        self._file.close()
-        self._board.close()
+        """Flush and close both. Raises InputError as `write` does."""
+        with explained_writing(self._path):
+            self._file.close()
+            self._board.close()
+
+
+def _step_of(line: str) -> float:
+    """Return the step of a line, infinity for one that a crash cut short."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

@@ -14,7 +14,7 @@ class NetworkSettings(Settings):
     """Which network, by registry name, and its constructor options."""
 
     name: str = "mimo_unet"
-    options: dict[str, OptionValue] = {}
+    options: dict[str, OptionValue] = Field(default_factory=dict)
 
 
 class DataSettings(Settings):
@@ -27,7 +27,9 @@ class DataSettings(Settings):
     shrink: PositiveInt = 1  # photographs are averaged down by this factor before cropping
     rotations: bool = True  # by multiples of 90°; flips always happen
     colour_jitter: float = Field(default=0.0, ge=0, lt=1)
-    validation_fraction: float = Field(default=0.1, gt=0, lt=1)  # of the photographs, never trained on
+    validation_fraction: float = Field(
+        default=0.1, gt=0, lt=1
+    )  # of the photographs, never trained on
     validation_crops: PositiveInt = 16
 
 
@@ -39,7 +41,7 @@ class KnownBlurSettings(Settings):
 
     source: Literal["pairs", "synthetic"] = "synthetic"
     camera: str = "known"
-    overrides: list[str] = []
+    overrides: list[str] = Field(default_factory=list)
 
 
 class OptimiserSettings(Settings):

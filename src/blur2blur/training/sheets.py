@@ -18,7 +18,11 @@ def sheet(columns: Mapping[str, Sequence[Tensor]]) -> Tensor:
     Args:
         columns: name -> 3 h w sRGB images, all of one size and equally many in each column.
     """
-    rows = [image.float().cpu().clamp(0, 1) for row in zip(*columns.values(), strict=True) for image in row]
+    rows = [
+        image.float().cpu().clamp(0, 1)
+        for row in zip(*columns.values(), strict=True)
+        for image in row
+    ]
     grid = make_grid(rows, nrow=len(columns), padding=_GAP_PX, pad_value=1.0)
     caption = Image.new("RGB", (grid.shape[2], _CAPTION_PX), "white")
     draw = ImageDraw.Draw(caption)

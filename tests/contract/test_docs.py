@@ -1,0 +1,272 @@
+"""The documentation is true: its commands run, its tables are the code's, its links lead somewhere.
+
+A page is a story: its commands run in their order, in one folder that holds what the page takes
+for granted (`photos/`, `phone/trainA`, trained weights...), with tiny settings added to trainings.
+What a command of the page makes is not there before. Its Python runs after its commands.
+"""
+
+import itertools
+import json
+import re
+import shlex
+import shutil
+import textwrap
+import tomllib
+from pathlib import Path
+
+import pytest
+import skimage.data
+import torch
+import typer.main
+from typer.testing import CliRunner
+
+from blur2blur import checkpoints, images, networks, settings, zoo
+from blur2blur.blur import CameraSettings, load_camera
+from blur2blur.cli import main
+from blur2blur.networks.mimo_unet import MimoUNetOptions, MimoUNetPlusOptions
+from blur2blur.networks.nafnet import NAFNetOptions
+from blur2blur.networks.reference_keys import mimo_unet_to_reference
+from blur2blur.settings import Settings
+from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PAGES += [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))]
+SCENES = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "retina")
+TASKS = {"deblurrer": DeblurrerSettings, "converter": ConverterSettings}
+MODELS = [*TASKS.values(), CameraSettings, MimoUNetOptions, MimoUNetPlusOptions, NAFNetOptions]
+TINY = [
+    "network.name=mimo_unet",
+    "network.options={base_channels=4, blocks=1}",
+    "data.crop_px=64",
+    "data.batch_size=2",
+    "data.workers=0",
+    "data.validation_crops=2",
+    "run.device=cpu",
+    "run.steps=2",
+    "run.precision=32-true",
+]
+TINY_JUDGE = ["discriminator.base_channels=4", "discriminator.layers=2"]
+
+
+def blocks(page: str, *languages: str) -> list[str]:
+    """Return the fenced code blocks of a page in the given languages."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    fenced = re.findall(r"^( *)```(\w+)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(code) for _, language, code in fenced if language in languages]
+
+
+def command_lines(page: str) -> list[list[str]]:
+    lines = "\n".join(blocks(page, "bash", "console")).replace("\\\n", " ").splitlines()
+    words = [shlex.split(line.removeprefix("$ "), comments=True) for line in lines]
+    return [line for line in words if line]
+
+
+def made_by(lines: list[list[str]]) -> set[Path]:
+    """Return the folders that commands write."""
+    pairs = itertools.chain.from_iterable(map(itertools.pairwise, lines))
+    return {Path(value) for option, value in pairs if option in ("-o", "--out", "--report")}
+
+
+def cheap(arguments: list[str]) -> list[str]:
+    """Return options that make a command quick without changing what it does."""
+    if arguments[0] == "deblur":
+        return ["--device", "cpu"]
+    if arguments[0] == "train":
+        overrides = TINY + (TINY_JUDGE if arguments[1] == "converter" else [])
+        return [word for override in overrides for word in ("--set", override)]
+    return []
+
+
+def tiny_network(role: str, path: Path) -> None:
+    network = networks.build("mimo_unet", base_channels=4, blocks=1)
+    options = network.options.model_dump()
+    header = checkpoints.Header(role=role, network="mimo_unet", options=options)
+    checkpoints.save_network(path, network, header)
+
+
+def foreign_weights(folder: Path) -> None:
+    """Write tiny networks as other projects publish theirs."""
+    nafnet = networks.build(
+        "nafnet", width=4, encoder_blocks=[1, 1], decoder_blocks=[1, 1], middle_blocks=1
+    )
+    torch.save({"params": nafnet.state_dict()}, folder / "NAFNet-GoPro.pth")
+    mimo = networks.build("mimo_unet", base_channels=4, blocks=1)
+    torch.save({"model": mimo_unet_to_reference(mimo.state_dict())}, folder / "MIMO-UNet.pkl")
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that pages take for granted."""
+    root = tmp_path_factory.mktemp("given")
+    for number, name in enumerate(SCENES):
+        pixels = torch.from_numpy(getattr(skimage.data, name)()[:260, :264, :3].copy())
+        sharp = pixels.permute(2, 0, 1).float() / 255
+        blurry = torch.nn.functional.avg_pool2d(sharp[None], 5, 1, 2)[0]
+        file = f"IMG_{number:04d}.jpg"
+        images.write_rgb(root / "photos" / file, sharp if number % 3 == 0 else blurry)
+        images.write_rgb(root / "truth" / file, sharp)
+        if number < 3:
+            images.write_rgb(root / "sharp" / file, sharp)
+            images.write_rgb(root / "trip" / f"trip_{number}.jpg", blurry)
+            for side in ("trainA", "trainC", "testA"):
+                images.write_rgb(root / "phone" / side / file, blurry)
+            for side in ("trainB", "trainD", "testB"):
+                images.write_rgb(root / "phone" / side / file, sharp)
+    shutil.copy(root / "photos/IMG_0001.jpg", root / "photo.jpg")
+    for role in TASKS:
+        tiny_network(role, root / "runs" / role / "best.safetensors")
+    foreign_weights(root)
+    return root
+
+
+@pytest.fixture
+def place(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that makes the folder in which a page's commands run."""
+    shipped = given / "runs/deblurrer/best.safetensors"
+    resolve = zoo.resolve
+
+    def resolve_shipped(name_or_path: str, *, role: str) -> Path:
+        known = name_or_path == zoo.DEFAULT_DEBLURRER and role == "deblurrer"
+        return shipped if known else resolve(name_or_path, role=role)
+
+    def make(page: str) -> Path:
+        made = made_by(command_lines(page))
+        for source in given.rglob("*"):
+            path = source.relative_to(given)
+            if source.is_file() and not made & {path, *path.parents}:
+                (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, tmp_path / path)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(zoo, "resolve", resolve_shipped)
+        return tmp_path
+
+    return make
+
+
+def run_command(words: list[str]) -> None:
+    program, *arguments = words
+    if program == "blur2blur":
+        result = CliRunner().invoke(main.app, [*arguments, *cheap(arguments)])
+        assert result.exit_code == 0, f"{shlex.join(words)}\n{result.output}{result.exception!r}"
+    elif program == "torchrun":
+        check_options(words[words.index("blur2blur") + 1 :])
+    elif program == "python":
+        source = (ROOT / arguments[0]).read_text(encoding="utf-8")
+        options = [word for word in arguments[1:] if word.startswith("--") and word != "--help"]
+        assert all(f'"{option}"' in source for option in options)
+    elif program == "make":
+        targets = (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert all(re.search(rf"^{target}:", targets, re.MULTILINE) for target in arguments)
+    else:  # setting up Python is left to the reader
+        assert program in ("pip", "python3", ".venv/bin/pip", ".venv/bin/python"), words
+
+
+def check_options(words: list[str]) -> None:
+    """Parse a command without running it; an unknown verb or option raises."""
+    command = typer.main.get_command(main.app)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    command.make_context(command.name, words)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "bash", "python")])
+def test_commands_and_python_of_a_page_run(page: str, place):
+    place(page)
+    for words in command_lines(page):
+        run_command(words)
+    for code in blocks(page, "python"):
+        exec(compile(code, page, "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_toml_of_a_page_is_accepted(page: str):
+    for block in blocks(page, "toml"):
+        values = tomllib.loads(block)
+        model = TASKS[values["task"]] if "task" in values else CameraSettings
+        checked = settings.build(model, values, source=page)
+        if not isinstance(checked, CameraSettings):
+            networks.build(checked.network.name, **checked.network.options)
+
+
+def leaves(model: Settings, prefix: str = "") -> dict[str, str]:
+    """Return dotted name -> default as the tables write it."""
+    found: dict[str, str] = {}
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, Settings):
+            found |= leaves(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = "none" if value is None else json.dumps(value)
+    return found
+
+
+def setting_tables() -> dict[str, dict[str, str]]:
+    """Return model name -> setting -> default, of all tables marked `<!-- settings: Model -->`."""
+    tables: dict[str, dict[str, str]] = {}
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for names, table in re.findall(r"<!-- settings: (.*?) -->\n\n((?:\|.*\n)+)", text):
+            rows = [[cell.strip() for cell in row.split(" | ")] for row in table.splitlines()[2:]]
+            for column, name in enumerate(names.split(), start=1):
+                tables[name] = {
+                    row[0].strip("| `"): row[column].strip("`")
+                    for row in rows
+                    if row[column] != "—"
+                }
+    return tables
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_tables_of_settings_are_complete_and_state_the_defaults(model: type[Settings]):
+    assert setting_tables()[model.__name__] == leaves(model())
+
+
+@pytest.mark.parametrize("name", settings.preset_names())
+def test_every_preset_loads(name: str):
+    checked = settings.load(TASKS[settings.read_preset(name)["task"]], name)
+    networks.build(checked.network.name, **checked.network.options)
+    load_camera(checked.known.camera, checked.known.overrides)
+
+
+def test_presets_and_cameras_in_the_documentation_are_those_that_ship():
+    training, data = (
+        (ROOT / f"docs/{page}.md").read_text("utf-8") for page in ("training", "data")
+    )
+    presets = [(name, settings.read_preset(name)["task"]) for name in settings.preset_names()]
+    assert sorted(re.findall(r"^\| `([\w-]+)` \| (\w+) \|", training, re.MULTILINE)) == presets
+    cameras = [(name, load_camera(name).description) for name in settings.preset_names("cameras")]
+    assert sorted(re.findall(r"^\| `([\w-]+)` \| (.*\.) \|$", data, re.MULTILINE)) == cameras
+
+
+def test_every_network_and_every_weight_that_ships_is_documented():
+    models, readme = ((ROOT / page).read_text("utf-8") for page in ("docs/models.md", "README.md"))
+    assert all(f"| `{name}` |" in models for name in [*networks.names(), *zoo.ENTRIES])
+    assert all(f"| `{name}` |" in readme for name in zoo.ENTRIES)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        path = (ROOT / page).parent / file if file else ROOT / page
+        assert path.exists(), f"{page} links to {target}"
+        assert not anchor or anchor in anchors(path), f"{page} links to {target}"
+
+
+def test_design_shows_the_layers_and_every_module():
+    design = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = project["tool"]["importlinter"]["contracts"]
+    assert "\n".join(contract["layers"]) in design
+    modules = {path.name for path in (ROOT / "src/blur2blur").rglob("*.py")}
+    assert sorted(name for name in modules if name not in design) == []

@@ -31,7 +31,7 @@ from blur2blur.report import Comparison, Score, write_report
 from blur2blur.training.launch import train_converter
 from blur2blur.training.settings import ConverterSettings
 
-CAMERA = "phone-small"
+CAMERA = "dusk-small"
 PRESET = "demo-converter"
 METHODS = ("input", "known-only", "blur2blur")
 TEST_SCENES = ("astronaut", "coffee", "chelsea")

@@ -122,7 +122,7 @@ def load_network(path: Path, *, role: str | None = None) -> tuple[ImageNetwork, 
     header = read_header(path)
     if role is not None and header.role != role:
         raise CheckpointError(
-            f"{path} is a {header.role}; give a {role} here, which 'blur2blur train {role}' makes"
+            f"{path} is a {header.role}, not a {role}; give what 'blur2blur train {role}' made"
         )
     try:
         network = networks.build(header.network, **header.options)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from blur2blur import images, metrics
 from blur2blur.errors import Blur2BlurError, DataError, InputError
-from blur2blur.files import write_text
+from blur2blur.files import refuse_file_in_the_way, write_text
 from blur2blur.report import Comparison, Score, write_report
 
 INPUT, OUTPUT, TRUTH, CONVERTED = "input", "output", "truth", "converted"
@@ -156,11 +156,13 @@ def write(report: Report, folder: Path) -> None:
 
 
 def refuse_report_inside(folder: Path, read: Sequence[Path]) -> None:
-    """Refuse a report folder whose pictures the next evaluation would take for photographs.
+    """Refuse a report folder that cannot be, or whose pictures would be taken for photographs.
 
     Raises:
-        InputError: `folder` is one of the folders that are read, or lies inside one.
+        InputError: `folder` is one of the folders that are read, or lies inside one, or a file is
+            where it should be.
     """
+    refuse_file_in_the_way(folder)
     place = folder.resolve()
     for other in read:
         if other.resolve() in (place, *place.parents):

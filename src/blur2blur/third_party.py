@@ -1,7 +1,7 @@
-"""Deblurrers that other projects published, through spandrel (extra `zoo`).
+"""Deblurrers that other projects published.
 
-NAFNet, Restormer, MPRNet, Uformer and others: spandrel recognises the network by its weights. Their
-files are read as numbers only; a file that holds code is refused.
+MIMO-UNet(+) and NAFNet become networks of ours; others, such as FFTformer and Uformer, are recognised by
+spandrel (extra `zoo`). Files are read as numbers only; one that holds code is refused.
 """
 
 import math
@@ -13,14 +13,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from blur2blur import checkpoints
+from blur2blur import checkpoints, networks
 from blur2blur.errors import CheckpointError, ConfigError
-from blur2blur.networks import SizeRule
+from blur2blur.networks import ImageNetwork, SizeRule
+from blur2blur.networks.reference_keys import Imported, import_network, is_known
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
 
-PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt")
+PICKLE_SUFFIXES = (".pth", ".pt", ".pkl", ".ckpt")
 
 # spandrel reports no multiple for NAFNet, which then pads with black inside; with a multiple of
 # ours the image is mirrored instead, and tiles begin where its strides begin.
@@ -49,24 +50,27 @@ class ThirdPartyNetwork(nn.Module):
         return (torch.cat([self._descriptor(one) for one in image.split(1)]),)
 
 
-def load(path: Path) -> ThirdPartyNetwork:
-    """Load a published deblurrer from .safetensors, .pth, .pt or .ckpt, on CPU, for evaluation.
+def load(path: Path) -> ImageNetwork | ThirdPartyNetwork:
+    """Load a published deblurrer from .safetensors or a pickle, on CPU, for evaluation.
 
     Raises:
-        ConfigError: spandrel is not installed.
+        ConfigError: it is no network of ours and spandrel is not installed.
         CheckpointError: missing, damaged or unsafe file, no network that spandrel knows, or one
             that does not turn an RGB image into an RGB image of the same size.
     """
     if not path.is_file():
         raise CheckpointError(f"no weight file {path}")
+    content = _read_weights(path)
+    if is_known(content):
+        return _ours(path, import_network(content))
     try:
         import spandrel
     except ImportError as error:
         raise ConfigError(
-            f"{path} is not a file of blur2blur; reading weights of other projects needs "
+            f"{path} is of no network of blur2blur; reading others that were published needs "
             'pip install "blur2blur[zoo]"'
         ) from error
-    weights = spandrel.canonicalize_state_dict(_read_weights(path))
+    weights = spandrel.canonicalize_state_dict(content)
     try:
         descriptor = spandrel.ModelLoader().load_from_state_dict(weights)
     except spandrel.UnsupportedModelError as error:
@@ -95,6 +99,15 @@ def load(path: Path) -> ThirdPartyNetwork:
             f"{descriptor.scale}x the size; a deblurrer keeps three channels and the size"
         )
     return ThirdPartyNetwork(descriptor).eval()
+
+
+def _ours(path: Path, imported: Imported) -> ImageNetwork:
+    network = networks.build(imported.name, **imported.options)
+    problem = checkpoints.first_difference(network.state_dict(), imported.state)
+    if problem:
+        raise CheckpointError(f"{path} is almost {imported.name}, but {problem}")
+    network.load_state_dict(imported.state)
+    return network.eval()
 
 
 def _read_weights(path: Path) -> dict[str, Any]:

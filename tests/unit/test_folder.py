@@ -118,4 +118,4 @@ def test_nothing_found_is_refused(tmp_path: Path) -> None:
 
 def test_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     _touch(tmp_path, "in/x.jpg", "file")
-    assert "a folder is needed" in _refused(tmp_path, "in", out="file")
+    assert "is a file; choose another" in _refused(tmp_path, "in", out="file")

@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from blur2blur import third_party
+from blur2blur import networks, third_party
 from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError
 from blur2blur.inference import Pipeline
 from blur2blur.networks import pad_to_rule
+from blur2blur.networks.reference_keys import mimo_unet_to_reference
 
 pytest.importorskip("spandrel", reason="extra 'zoo' is not installed")
 
@@ -31,6 +32,13 @@ def _nafnet() -> torch.nn.Module:
     return network.eval()
 
 
+def _foreign() -> torch.nn.Module:
+    from spandrel.architectures.FFTformer import FFTformer
+
+    torch.manual_seed(0)
+    return FFTformer(dim=8, num_blocks=[1, 1, 1], num_refinement_blocks=1).eval()
+
+
 def _save(path: Path, weights: Mapping[str, Any]) -> Path:
     if path.suffix == ".safetensors":
         save_file(dict(weights), path)
@@ -40,24 +48,36 @@ def _save(path: Path, weights: Mapping[str, Any]) -> Path:
 
 
 @pytest.mark.parametrize("name", ["net.pth", "net.safetensors"])
+@pytest.mark.parametrize("make", [_nafnet, _foreign])
 @torch.inference_mode()
-def test_nafnet_file_gives_the_network_back(tmp_path: Path, name: str) -> None:
-    original = _nafnet()
+def test_published_file_gives_the_network_back(tmp_path: Path, name: str, make) -> None:
+    original = make()
     network = third_party.load(_save(tmp_path / name, original.state_dict()))
-    image = torch.rand(2, 3, 32, 48)
-    (result,) = network(image)
-    torch.testing.assert_close(result, original(image).clamp(0, 1), rtol=0, atol=1e-6)
+    image = torch.rand(1, 3, 32, 64)
+    *_, result = network(image)
+    torch.testing.assert_close(result.clamp(0, 1), original(image).clamp(0, 1), rtol=0, atol=1e-5)
     assert not network.training
     assert sum(p.numel() for p in network.parameters()) == sum(
         p.numel() for p in original.parameters()
     )
 
 
+@pytest.mark.parametrize("name", ["model.pkl", "7_net_G.pth"])
+@torch.inference_mode()
+def test_published_mimo_unet_becomes_ours(tmp_path: Path, name: str) -> None:
+    original = networks.build("mimo_unet", base_channels=4, blocks=1, downsampling="nearest").eval()
+    torch.nn.init.normal_(original.head_full.weight, std=0.1)
+    published = mimo_unet_to_reference(original.state_dict())
+    torch.save({"model": published} if name == "model.pkl" else published, tmp_path / name)
+    image = torch.rand(1, 3, 32, 48)
+    assert torch.equal(third_party.load(tmp_path / name)(image)[-1], original(image)[-1])
+
+
 @torch.inference_mode()
 def test_size_rule_is_true(tmp_path: Path) -> None:
-    network = third_party.load(_save(tmp_path / "net.pth", _nafnet().state_dict()))
+    network = third_party.load(_save(tmp_path / "net.pth", _foreign().state_dict()))
     padded = pad_to_rule(torch.rand(1, 3, 37, 31), network.size_rule)
-    assert network(padded)[0].shape == padded.shape == (1, 3, 48, 32)
+    assert network(padded)[-1].shape == padded.shape == (1, 3, 64, 32)
 
 
 def test_pipeline_takes_the_file(tmp_path: Path) -> None:
@@ -67,7 +87,7 @@ def test_pipeline_takes_the_file(tmp_path: Path) -> None:
     padded = pad_to_rule(image[None], pipeline.size_rule)
     with torch.inference_mode():
         expected = _nafnet()(padded)[0, :, :37, :31].clamp(0, 1)
-    torch.testing.assert_close(pipeline(image), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(pipeline(image), expected, rtol=0, atol=1e-5)
 
 
 def _line(path: Path) -> str:
@@ -88,6 +108,9 @@ def test_unknown_network_is_refused(tmp_path: Path) -> None:
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     weights: dict[str, Tensor] = _nafnet().state_dict()
     weights["intro.bias"] = torch.zeros(99)
+    assert "is almost nafnet, but intro.bias is (99,)" in _line(_save(tmp_path / "n.pth", weights))
+    weights = _foreign().state_dict()
+    weights["patch_embed.proj.weight"] = torch.zeros(99)
     assert "fit no network" in _line(_save(tmp_path / "net.pth", weights))
 
 
@@ -123,7 +146,7 @@ def test_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_other_suffix_and_missing_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"onnx")
-    assert ".safetensors .pth .pt .ckpt, not '.onnx'" in _line(tmp_path / "net.onnx")
+    assert ".safetensors .pth .pt .pkl .ckpt, not '.onnx'" in _line(tmp_path / "net.onnx")
     assert "no weight file" in _line(tmp_path / "missing.pth")
 
 

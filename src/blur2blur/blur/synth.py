@@ -18,7 +18,7 @@ from blur2blur import images
 from blur2blur.blur.camera import Camera
 from blur2blur.blur.camera_settings import CameraSettings
 from blur2blur.errors import ConfigError, DataError, InputError
-from blur2blur.files import atomic_path, write_text
+from blur2blur.files import atomic_path, refuse_file_in_the_way, write_text
 
 RECORD = "synth.json"
 FOLDERS = ("blurry", "sharp", "kernels")
@@ -52,7 +52,7 @@ def plan(
     if not sources:
         known = " ".join(sorted(images.SUFFIXES))
         raise DataError(f"no photographs in {sharp_dir} ({known})")
-    _refuse_overlap(sharp_dir, out_dir)
+    _refuse_folders(sharp_dir, out_dir)
     record = {
         "camera": camera.model_dump(mode="json"),
         "seed": seed,
@@ -136,10 +136,14 @@ def _names(sharp_dir: Path, sources: list[Path]) -> list[str]:
 
 
 def _seed_of(key: str) -> int:
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
+    return (
+        int.from_bytes(hashlib.sha256(key.encode(errors="surrogateescape")).digest()[:8], "big")
+        >> 1
+    )
 
 
-def _refuse_overlap(sharp_dir: Path, out_dir: Path) -> None:
+def _refuse_folders(sharp_dir: Path, out_dir: Path) -> None:
+    refuse_file_in_the_way(out_dir)
     source, target = sharp_dir.resolve(), out_dir.resolve()
     if target == source or source in target.parents:
         raise InputError(f"{out_dir} is in {sharp_dir}: the results would become its photographs")

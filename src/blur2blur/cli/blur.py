@@ -46,7 +46,7 @@ def synth(
     console = Console(stderr=True, soft_wrap=True)
     failed: set[Path] = set()
     taker = Camera(settings)
-    with Progress(console=console) as progress:
+    with Progress(console=console, disable=not console.is_terminal) as progress:
         for pair in progress.track(todo, description="photographing"):
             if pair.source in failed:
                 continue
@@ -54,7 +54,7 @@ def synth(
                 sharp = images.read_rgb(pair.source)
             except InputError as error:
                 failed.add(pair.source)
-                progress.console.print(f"[bold red]failed:[/] {escape(str(error))}")
+                console.print(f"[bold red]failed:[/] {escape(str(error))}")
                 continue
             synth.make(pair, taker, sharp, out)
     made = sum(synth.is_made(pair, out) for pair in todo)

@@ -1,11 +1,13 @@
 """`blur2blur train`: deblurrer and converter."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -62,7 +64,11 @@ def converter(data: Data, out: Out, preset: Preset = "converter", set_: Set = No
 
 
 def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:
-    """Train under a progress bar; exit with 130 when Ctrl-C stopped the run."""
+    """Train under a progress bar; exit with 130 when Ctrl-C stopped the run.
+
+    Of several processes (torchrun) the first speaks for all.
+    """
+    first = os.environ.get("RANK", "0") == "0"
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -73,9 +79,11 @@ def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:
         TextColumn("{task.fields[values]}"),
     )
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(out.name, total=steps, values="")
 
         def report(step: int, values: Mapping[str, float]) -> None:
+            if not progress.tasks:  # a resumed run's speed is that of the steps done now
+                progress.add_task(escape(out.name), total=steps, completed=step - 1, values="")
+            bar = progress.tasks[0].id
             progress.update(bar, completed=step)
             if values:
                 text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
@@ -83,6 +91,8 @@ def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:
 
         finished = train(report)
     if not finished:
-        console.print(f"stopped; the same command resumes from {out}")
+        if first:
+            typer.echo(f"stopped; the same command resumes from {out}", err=True)
         raise typer.Exit(130)
-    typer.echo(f"weights: {out / 'best.safetensors'} (best), {out / 'last.safetensors'} (last)")
+    if first:
+        typer.echo(f"weights: {out / 'best.safetensors'} (best), {out / 'last.safetensors'} (last)")

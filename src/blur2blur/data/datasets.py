@@ -5,6 +5,7 @@ Nothing is remembered between samples, so a resumed run draws what an uninterrup
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +40,18 @@ class _Group:
         first, *others = self.roles.values()
         if not len(first):
             raise DataError(f"no photographs for {' and '.join(self.roles)}")
-        for path, (height, width) in zip(first.paths, first.sizes, strict=True):
-            if min(height, width) < self.side_px:
-                margin = f" and {margin_px} px of margin for the blur" if margin_px else ""
+        for path, (height, width), size in zip(
+            first.paths, first.file_sizes, first.sizes, strict=True
+        ):
+            if min(size) < self.side_px:
+                margin = f" and {margin_px} px of margin on each side" if margin_px else ""
+                shrunk = f" after data.shrink = {shrink}" if shrink > 1 else ""
                 raise DataError(
-                    f"{path} is {width}x{height}, smaller than the crop of {crop_px} px{margin}; "
-                    "remove it or set data.crop_px lower"
+                    f"{path} is {width}x{height}, smaller{shrunk} than the crop of {crop_px} px"
+                    f"{margin}; remove it or set data.crop_px lower"
                 )
         for other in others:
-            pairs = zip(first.paths, first.sizes, other.paths, other.sizes, strict=True)
+            pairs = zip(first.paths, first.file_sizes, other.paths, other.file_sizes, strict=True)
             for path, size, other_path, other_size in pairs:
                 if size != other_size:
                     raise DataError(
@@ -169,8 +173,13 @@ class UnpairedBlur(Dataset[Sample]):
         blurry = self._blurry.roles["unknown_blurry"]
         self._sharpest_first = list(range(len(blurry)))
         if curriculum_steps:
-            sharpness = [images.sharpness(blurry[index]) for index in range(len(blurry))]
-            self._sharpest_first.sort(key=lambda index: -sharpness[index])
+
+            def sharpness(index: int) -> float:
+                return images.sharpness(blurry[index])
+
+            with ThreadPoolExecutor() as pool:
+                values = list(pool.map(sharpness, self._sharpest_first))
+            self._sharpest_first.sort(key=lambda index: -values[index])
 
     def _pool_size(self, number: int) -> int:
         """Return how many of the sharpest blurry photographs sample `number` may draw from."""
@@ -185,9 +194,13 @@ class UnpairedBlur(Dataset[Sample]):
         """Return sample `number` of the endless sequence that `seed` defines."""
         rng = np.random.default_rng((self._seed, number))
         index = self._sharpest_first[int(rng.integers(self._pool_size(number)))]
-        options = {"rotations": self._rotations, "colour_jitter": self._colour_jitter}
-        blurry = self._blurry.draw(index, rng, **options)
-        return blurry | self._known.draw(int(rng.integers(len(self._known))), rng, **options)
+        blurry = self._blurry.draw(
+            index, rng, rotations=self._rotations, colour_jitter=self._colour_jitter
+        )
+        index = int(rng.integers(len(self._known)))
+        return blurry | self._known.draw(
+            index, rng, rotations=self._rotations, colour_jitter=self._colour_jitter
+        )
 
 
 class StepSampler(Sampler[int]):

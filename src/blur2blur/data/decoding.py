@@ -18,6 +18,11 @@ class DecodedImages:
 
     The budget is spent once, in order, before the loader's worker processes are forked, so the
     workers share the pages of one copy. Images beyond it are decoded at each access.
+
+    Attributes:
+        paths: the files.
+        file_sizes: (height, width) of each file, upright.
+        sizes: (height, width) of each image as it is returned.
     """
 
     def __init__(self, paths: Sequence[Path], *, cache_gb: float = 0.0, shrink: int = 1) -> None:
@@ -33,10 +38,8 @@ class DecodedImages:
         """
         self.paths = list(paths)
         self._shrink = shrink
-        self.sizes = [
-            (height // shrink, width // shrink)
-            for height, width in map(images.read_size, self.paths)
-        ]
+        self.file_sizes = [images.read_size(path) for path in self.paths]
+        self.sizes = [(height // shrink, width // shrink) for height, width in self.file_sizes]
         self._decoded: dict[int, UInt8Image] = {}
         within_budget: list[int] = []
         budget_bytes = cache_gb * 1e9

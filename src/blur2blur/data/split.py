@@ -22,6 +22,7 @@ from blur2blur import images
 from blur2blur.data import moments
 from blur2blur.data.measure import Measured, Unreadable, measure_files
 from blur2blur.errors import DataError, InputError
+from blur2blur.files import refuse_file_in_the_way
 
 RECORD = "split.json"
 
@@ -84,7 +85,7 @@ def find_sources(source_dir: Path, out_dir: Path) -> list[Path]:
 
     Raises:
         DataError: no such folder, or no photographs in it.
-        InputError: `out_dir` lies in `source_dir` or holds something.
+        InputError: `out_dir` lies in `source_dir`, holds something, or is below a file.
     """
     sources = images.find_images(source_dir)
     if not sources:
@@ -94,6 +95,7 @@ def find_sources(source_dir: Path, out_dir: Path) -> list[Path]:
         raise InputError(f"{out_dir} lies in {source_dir}; choose a folder outside of it")
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise InputError(f"{out_dir} is not an empty folder; choose a new name or empty it")
+    refuse_file_in_the_way(out_dir)
     return sources
 
 

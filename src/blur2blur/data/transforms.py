@@ -8,10 +8,10 @@ from torchvision.transforms.v2 import functional as transform
 
 
 def random_crop(
-    image_sizes: tuple[int, int], crop_px: int, rng: np.random.Generator
+    image_size: tuple[int, int], crop_px: int, rng: np.random.Generator
 ) -> tuple[slice, slice]:
     """Return the rows and columns of a random `crop_px` square inside (height, width)."""
-    height, width = image_sizes
+    height, width = image_size
     top = int(rng.integers(height - crop_px + 1))
     left = int(rng.integers(width - crop_px + 1))
     return slice(top, top + crop_px), slice(left, left + crop_px)

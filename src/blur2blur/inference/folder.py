@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 
 from blur2blur import images
 from blur2blur.errors import Blur2BlurError, InputError
+from blur2blur.files import refuse_file_in_the_way
 from blur2blur.inference.pipeline import Pipeline
 
 CONVERTED_FOLDER = "converted"
@@ -43,10 +44,9 @@ def plan(inputs: Sequence[str], out: Path, *, save_converted: bool) -> list[Job]
 
     Raises:
         InputError: an input that is not there or holds no image, an output that would overwrite an
-            input, two inputs for one output, or an `out` that is a file.
+            input, two inputs for one output, or a file where `out` should be.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"the output {out} is a file; a folder is needed")
+    refuse_file_in_the_way(out)
     jobs: dict[Path, Job] = {}
     owners: dict[Path, Path] = {}
     for text in inputs:

@@ -75,6 +75,14 @@ def unwrap(content: Mapping[str, Any]) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 
+def is_known(content: Mapping[str, Any]) -> bool:
+    """Tell whether `import_network` recognises the content of a file."""
+    state = unwrap(content)
+    return "feat_extract.0.main.0.weight" in state or (
+        "intro.weight" in state and "middle_blks.0.sca.1.weight" in state
+    )
+
+
 def import_network(content: Mapping[str, Any]) -> Imported:
     """Recognise a published MIMO-UNet, MIMO-UNet+ or NAFNet by its parameter names and shapes.
 

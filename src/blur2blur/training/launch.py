@@ -142,7 +142,10 @@ def _fabric(run: RunSettings) -> Fabric:
             else _MixedPrecision(run.precision, device),
         )
     except (RuntimeError, MisconfigurationException) as error:
-        raise ConfigError(f"run.device = '{device}' cannot be used here: {error}") from error
+        reason = str(error).partition(". ")[0]
+        raise ConfigError(
+            f"run.device = '{device}' cannot be used here: {reason}; set run.device=auto"
+        ) from error
     fabric.launch()
     return fabric
 

@@ -1,35 +1,42 @@
 """The training loop: one flat narrative for every task.
 
 Randomness is a function of (seed, step, rank); learning rates are a function of the step; so the
-state of a run is its step, weights, averaged weights and optimisers, and a resumed run is the
-uninterrupted one.
+state of a run is its step, weights, averaged weights, optimisers and the losses since the last line
+of the log, and a resumed run is the uninterrupted one.
 """
 
 import math
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins.precision import Precision
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from blur2blur import images
 from blur2blur.checkpoints import load_pickle_safely, save_network, save_state
 from blur2blur.data.datasets import StepSampler
-from blur2blur.errors import CheckpointError
+from blur2blur.errors import Blur2BlurError, CheckpointError, DataError
 from blur2blur.training.run_folder import BEST, LAST, STATE, RunLog
 from blur2blur.training.settings import OptimiserSettings
 from blur2blur.training.sheets import sheet
-from blur2blur.training.task import Task
+from blur2blur.training.task import Batch, Task
 
 Progress = Callable[[int, dict[str, float]], None]
+
+# torchrun passes a Ctrl-C on to processes that had it from the terminal already
+_SAME_CTRL_C_SECONDS = 2.0
 
 
 def learning_rate(settings: OptimiserSettings, base: float, step: int, steps: int) -> float:
@@ -53,22 +60,24 @@ def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
+def _interruptible() -> Generator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a request to stop after the step; the second one kills."""
-    requested = False
+    requested_at = math.inf
     previous = signal.getsignal(signal.SIGINT)
 
     def request(_signal: int, _frame: object) -> None:
-        nonlocal requested
-        requested = True
-        signal.signal(signal.SIGINT, previous)
+        nonlocal requested_at
+        now = time.monotonic()
+        if now - requested_at > _SAME_CTRL_C_SECONDS:
+            raise KeyboardInterrupt
+        requested_at = min(requested_at, now)
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
     signal.signal(signal.SIGINT, request)
     try:
-        yield lambda: requested
+        yield lambda: requested_at < math.inf
     finally:
         signal.signal(signal.SIGINT, previous)
 
@@ -80,23 +89,49 @@ def _ignore_interrupts(_worker: int) -> None:
 def _averaged(network: nn.Module, decay: float) -> AveragedModel:
     """Return the exponential moving average of `network`, quicker while it is young."""
 
-    def average(mean: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        return mean.lerp(current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+    def average(means: Any, currents: Any, count: Tensor | int) -> None:  # noqa: ANN401 as torch has it
+        young = (1 + int(count)) / (10 + int(count))
+        get_ema_multi_avg_fn(min(decay, young))(means, currents, count)
 
-    return AveragedModel(network, avg_fn=average)
+    return AveragedModel(network, multi_avg_fn=average).eval()
 
 
-def _state(task: Task, averaged: AveragedModel, step: int, best: float) -> dict[str, Any]:
+@dataclass
+class _Position:
+    """Where a run stands, besides weights and optimisers."""
+
+    step: int = 0
+    best: float = -math.inf  # score of the best weights, higher is better
+    metrics: dict[str, float] = field(default_factory=dict[str, float])  # of the last validation
+    totals: dict[str, Tensor] = field(default_factory=dict[str, Tensor])  # of the losses not logged
+    counted: int = 0  # steps in them
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        for name, loss in losses.items():
+            self.totals[name] = self.totals[name] + loss if name in self.totals else loss
+        self.counted += 1
+
+    def take_means(self) -> dict[str, float]:
+        means = {name: float(total) / self.counted for name, total in self.totals.items()}
+        self.totals, self.counted = {}, 0
+        return means
+
+
+def _state(
+    task: Task, averaged: AveragedModel, precision: Precision, position: _Position
+) -> dict[str, Any]:
     return {
-        "step": step,
-        "best": best,
+        "position": vars(position),
         "networks": {name: network.state_dict() for name, network in task.networks.items()},
         "averaged": averaged.state_dict(),
         "optimisers": {name: each.state_dict() for name, each in task.optimisers.items()},
+        "precision": precision.state_dict(),
     }
 
 
-def _restore(path: Path, task: Task, averaged: AveragedModel) -> tuple[int, float]:
+def _restore(
+    path: Path, task: Task, averaged: AveragedModel, precision: Precision, device: torch.device
+) -> _Position:
     state = load_pickle_safely(path)
     try:
         for name, network in task.networks.items():
@@ -104,9 +139,42 @@ def _restore(path: Path, task: Task, averaged: AveragedModel) -> tuple[int, floa
         averaged.load_state_dict(state["averaged"])
         for name, optimiser in task.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        return int(state["step"]), float(state["best"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path} does not fit this run: {error}") from error
+        precision.load_state_dict(state["precision"])
+        position = _Position(**state["position"])
+        position.totals = {name: total.to(device) for name, total in position.totals.items()}
+        return position
+    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path} does not fit this run ({reason}); delete it to begin anew, or choose another "
+            "--out"
+        ) from error
+
+
+def _next_batch(batches: Iterator[Batch]) -> Batch:
+    """Return the next batch. Raises what the datasets raise, as one line, and DataError."""
+    try:
+        return next(batches)
+    except Blur2BlurError as error:
+        # a worker process hands over its traceback, whose last line is the message
+        *traceback, last = str(error).strip().splitlines()
+        raise type(error)(last.partition(": ")[2] if traceback else last) from error
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise DataError(
+            f"a process that decodes photographs died ({error}); if memory ran out, set "
+            "data.workers or data.cache_gb lower"
+        ) from error
+
+
+def _on_any(fabric: Fabric, flag: bool) -> bool:
+    """Return whether `flag` is set on any process, so that all stop at the same step."""
+    if fabric.world_size == 1:
+        return flag
+    flags = fabric.all_reduce(torch.tensor(float(flag), device=fabric.device), reduce_op="sum")
+    assert isinstance(flags, Tensor)
+    return bool(flags)
 
 
 def train(task: Task, fabric: Fabric, folder: Path, *, progress: Progress) -> bool:
@@ -120,15 +188,17 @@ def train(task: Task, fabric: Fabric, folder: Path, *, progress: Progress) -> bo
         resumed by the same call.
 
     Raises:
-        DataError: a loss is not finite (before the update), or a file became unreadable.
+        DataError: a loss is not finite (before the update), or a decoding process died.
+        InputError: a photograph became unreadable, or the disk is full.
         CheckpointError: the training state in `folder` is damaged or of another run.
     """
-    run = task.run
+    run, precision = task.run, fabric.strategy.precision
     averaged = _averaged(task.networks["generator"], run.ema_decay)
     sign = 1 if task.higher_is_better else -1
-    step, best = 0, -math.inf
+    position = _Position()
     if (folder / STATE).exists():
-        step, best = _restore(folder / STATE, task, averaged)
+        position = _restore(folder / STATE, task, averaged, precision, fabric.device)
+    step = position.step
     sampler = StepSampler(
         first_step=step,
         last_step=run.steps,
@@ -143,11 +213,12 @@ def train(task: Task, fabric: Fabric, folder: Path, *, progress: Progress) -> bo
         num_workers=task.workers,
         pin_memory=fabric.device.type == "cuda",
         worker_init_fn=_ignore_interrupts,
+        # forked workers share the cache of decoded photographs; Python 3.14 would copy it to each
+        multiprocessing_context="fork" if task.workers and sys.platform == "linux" else None,
     )
-    batches = iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))
+    loader = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+    batches = cast("Iterator[Batch]", iter(loader))
     log = RunLog(folder, first_step=step) if fabric.is_global_zero else None
-    totals: dict[str, Tensor] = {}
-    metrics: dict[str, float] = {}
     stopped = False
     try:
         with _interruptible() as stop_requested:
@@ -158,43 +229,40 @@ def train(task: Task, fabric: Fabric, folder: Path, *, progress: Progress) -> bo
                         group["lr"] = learning_rate(settings, group["initial_lr"], step, run.steps)
                 generator = step_generator(run.seed, step, fabric.global_rank)
                 torch.manual_seed(generator.initial_seed())  # dropout draws from the global one
-                losses = task.step(next(batches), generator)
+                losses = task.step(_next_batch(batches), generator)
                 averaged.update_parameters(task.networks["generator"])
                 step += 1
-                stopped = stop_requested()
+                position.step = step
+                stopped = _on_any(fabric, stop_requested())
 
-                for name, loss in losses.items():
-                    totals[name] = totals.get(name, torch.zeros_like(loss)) + loss
-                means: dict[str, float] = {}
-                if step % run.log_every == 0 or step == run.steps:
-                    means = {name: float(sum_) / run.log_every for name, sum_ in totals.items()}
-                    totals = {}
                 if log is None:
                     continue
-                progress(step, means)
-                if means:
-                    log.write(step, means)
+                position.add(losses)
                 last = step == run.steps
+                means: dict[str, float] = {}
+                if step % run.log_every == 0 or last:
+                    means = position.take_means()
+                    log.write(step, means)
+                progress(step, means)
                 if step % run.validate_every == 0 or last:
-                    metrics = task.validate(averaged.module)
-                    log.write(step, metrics)
-                    if sign * metrics[task.score] > best:
-                        best = sign * metrics[task.score]
-                        _export(folder / BEST, task, averaged, step, metrics)
+                    position.metrics = task.validate(averaged.module)
+                    log.write(step, position.metrics)
+                    score = sign * position.metrics[task.score]
+                    if score > position.best:
+                        position.best = score
+                        _export(folder / BEST, task, averaged, position)
                 if step % run.samples_every == 0 or last:
                     path = folder / "samples" / f"{step:07d}.png"
                     images.write_rgb(path, sheet(task.samples(averaged.module)))
                 if step % run.checkpoint_every == 0 or last or stopped:
-                    _export(folder / LAST, task, averaged, step, metrics)
-                    save_state(folder / STATE, _state(task, averaged, step, best))
+                    _export(folder / LAST, task, averaged, position)
+                    save_state(folder / STATE, _state(task, averaged, precision, position))
     finally:
         if log is not None:
             log.close()
     fabric.barrier()
-    return not stopped
+    return step == run.steps
 
 
-def _export(
-    path: Path, task: Task, averaged: AveragedModel, step: int, metrics: dict[str, float]
-) -> None:
-    save_network(path, averaged.module, task.header(step, metrics))
+def _export(path: Path, task: Task, averaged: AveragedModel, position: _Position) -> None:
+    save_network(path, averaged.module, task.header(position.step, position.metrics))

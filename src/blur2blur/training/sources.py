@@ -30,10 +30,10 @@ class Split:
 
 
 def split(roles: Roles, fraction: float) -> Split:
-    """Hold out the last `fraction` of the files, at least one, in the order of their names.
+    """Hold out the last `fraction` of the files, in the order of their names; never all of them.
 
-    Frames of one scene stand together in that order, so few scenes are in both parts. A single
-    photograph has to serve for both.
+    Frames of one scene stand together in that order, so few scenes are in both parts. At least one
+    is held out; a single photograph has to serve for both.
 
     Raises:
         DataError: a role has no photographs.
@@ -42,11 +42,10 @@ def split(roles: Roles, fraction: float) -> Split:
         if not paths:
             raise DataError(f"no photographs for {role.replace('_', ' ')}")
     count = len(next(iter(roles.values())))
-    held_out = max(1, round(count * fraction))
-    kept = max(1, count - held_out)
+    kept = max(1, min(count - 1, count - round(count * fraction)))
     return Split(
         train={role: paths[:kept] for role, paths in roles.items()},
-        validation={role: paths[count - held_out :] for role, paths in roles.items()},
+        validation={role: paths[kept:] if count > 1 else paths for role, paths in roles.items()},
     )
 
 

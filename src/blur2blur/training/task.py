@@ -59,20 +59,36 @@ def update(
     """Back-propagate the sum of `losses` and step, unless one is not finite.
 
     Raises:
-        DataError: a loss is NaN or infinite; nothing was updated. Names the loss and the files.
+        DataError: a loss, or the gradient where it is clipped, is NaN or infinite; `network` was
+            not updated. Names the loss and the files.
     """
     for name, loss in losses.items():
         if not torch.isfinite(loss):
             raise DataError(
-                f"loss '{name}' is {float(loss.detach())}; weights were left as they were. Files of this "
-                f"batch: {', '.join(sorted(set(files)))}. Remove a broken file, or lower "
-                "optimiser.learning_rate or set run.precision=32-true"
+                f"loss '{name}' is {float(loss.detach())}; the weights were left as they were"
+                f"{_remedy(files)}"
             )
     optimiser.zero_grad(set_to_none=True)
     fabric.backward(torch.stack(list(losses.values())).sum())
     if clip_norm:
-        fabric.clip_gradients(network, optimiser, max_norm=clip_norm, error_if_nonfinite=False)
+        norm = fabric.clip_gradients(
+            network, optimiser, max_norm=clip_norm, error_if_nonfinite=False
+        )
+        # fp16 gradients overflow now and then: their scaler skips the step and scales less
+        scaled = fabric.strategy.precision.precision == "16-mixed"
+        if norm is not None and not scaled and not torch.isfinite(norm):
+            raise DataError(
+                f"the gradient of {' + '.join(losses)} is not finite; the weights were left as "
+                f"they were{_remedy(files)}"
+            )
     optimiser.step()
+
+
+def _remedy(files: Sequence[str]) -> str:
+    return (
+        f". Files of this batch: {', '.join(sorted(set(files)))}. Remove a broken file, set "
+        "optimiser.learning_rate lower, or set run.precision=32-true"
+    )
 
 
 def batch_files(batch: Batch) -> list[str]:

@@ -72,6 +72,17 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder, or prove that the one that is there can be written.
+
+    Raises:
+        InputError: it cannot.
+    """
+    with explained_writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+
+
 def refuse_file_in_the_way(folder: Path) -> None:
     """Refuse a folder that cannot be made because a file stands in its place, or in a parent's.
 

@@ -239,6 +239,8 @@ def _explained(
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not an image of a known kind ({_KINDS})") from error
     except _DECODER_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} {problem}: {reason}") from error
 

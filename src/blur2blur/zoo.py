@@ -1,13 +1,14 @@
 """Weights by name: the table of those that ship, and one way to load them or a file."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from blur2blur import third_party
-from blur2blur.checkpoints import is_ours, load_network
+from blur2blur.checkpoints import is_ours, load_network, read_header
 from blur2blur.errors import CheckpointError
 from blur2blur.networks import ImageNetwork
 from blur2blur.settings import nearest
@@ -28,7 +29,17 @@ class Entry:
     result: str
 
 
-ENTRIES: dict[str, Entry] = {}
+ENTRIES: dict[str, Entry] = {
+    "known-blur-small": Entry(
+        role="deblurrer",
+        file="known-blur-small.safetensors",
+        sha256="be877b48b2b01721052a9d750965b4c69d183cfbf3de4646486349e37f6bdab2",
+        licence="Apache-2.0",
+        trained_on="117 photographs under CC0, Unsplash, Pexels and CC BY licences, at half size",
+        recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur-small -o RUN",
+        result="docs/models.md",
+    ),
+}
 
 DEFAULT_DEBLURRER = "known-blur-small"
 
@@ -43,6 +54,8 @@ def resolve(name_or_path: str, *, role: str) -> Path:
     if entry is None or entry.role != role:
         path = Path(name_or_path)
         if path.is_file():
+            if not os.access(path, os.R_OK):
+                raise CheckpointError(f"{path} cannot be read: permission denied")
             return path
         names = [name for name, row in ENTRIES.items() if row.role == role]
         hint = nearest(name_or_path, names) if names else ""
@@ -75,3 +88,15 @@ def load_deblurrer(name_or_path: str) -> nn.Module:
     if is_ours(path):
         return load_network(path, role="deblurrer")[0]
     return third_party.load(path)
+
+
+def known_blur(name_or_path: str, *, role: str) -> str | None:
+    """Return the known blur that weights of ours were trained for: a camera's name, or "pairs".
+
+    None where the file is another program's or does not tell. Raises CheckpointError as `resolve`.
+    """
+    path = resolve(name_or_path, role=role)
+    known = read_header(path).settings.get("known") if is_ours(path) else None
+    if known is None:
+        return None
+    return known["camera"] if known["source"] == "synthetic" else known["source"]

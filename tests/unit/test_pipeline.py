@@ -233,3 +233,20 @@ def test_half_precision_on_a_gpu(precision: str) -> None:
     half = _pipeline(Strided(), device="cuda", precision=precision)(image)
     assert half.device == image.device
     assert 10 * torch.log10(1 / (half - exact).square().mean()) > 45
+
+
+@pytest.mark.parametrize(("made", "warned"), [("known", True), ("known-small", False)])
+def test_a_converter_for_another_known_blur_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, made: str, warned: bool
+) -> None:
+    for role, camera in [("converter", made), ("deblurrer", "known-small")]:
+        network = networks.build("mimo_unet", base_channels=4, blocks=1)
+        header = checkpoints.Header(
+            role=role,
+            network="mimo_unet",
+            options=network.options.model_dump(),
+            settings={"known": {"source": "synthetic", "camera": camera}},
+        )
+        checkpoints.save_network(tmp_path / f"{role}.safetensors", network, header)
+    Pipeline.from_files(tmp_path / "converter.safetensors", tmp_path / "deblurrer.safetensors")
+    assert ("'known', deblurrer" in caplog.text) == warned

@@ -51,6 +51,7 @@ def deblur(
     Photographs that cannot be done are listed at the end; the exit code is then 1.
     """
     from blur2blur.errors import ConfigError
+    from blur2blur.files import make_folder
     from blur2blur.inference import folder
     from blur2blur.inference.pipeline import Pipeline
 
@@ -66,6 +67,7 @@ def deblur(
         overlap_px=overlap,
         batch_size=batch,
     )
+    make_folder(out)
     failures = _run_with_progress(pipeline, jobs)
     typer.echo(f"{len(jobs) - len(failures)} of {len(jobs)} photographs deblurred into {out}")
     if failures:

@@ -118,6 +118,14 @@ class Pipeline:
                 name.
             ConfigError: as the constructor; a file of another project without the extra.
         """
+        if converter is not None:
+            made = zoo.known_blur(str(converter), role="converter")
+            undone = zoo.known_blur(str(deblurrer), role="deblurrer")
+            if made and undone and made != undone:
+                _log.warning(
+                    "converter %s makes the known blur '%s', deblurrer %s undoes '%s': train one "
+                    "of them with known.camera of the other", converter, made, deblurrer, undone
+                )  # fmt: skip
         return cls(
             zoo.load_deblurrer(str(deblurrer)),
             None if converter is None else zoo.load_own(str(converter), role="converter"),

@@ -35,6 +35,8 @@ from blur2blur.training.task import Batch, Task
 
 Progress = Callable[[int, dict[str, float]], None]
 
+# what loading into networks and optimisers raises where names, shapes or kinds differ
+_MISFITS = (LookupError, RuntimeError, ValueError, TypeError, AttributeError)
 # torchrun passes a Ctrl-C on to processes that had it from the terminal already
 _SAME_CTRL_C_SECONDS = 2.0
 
@@ -132,8 +134,8 @@ def _state(
 def _restore(
     path: Path, task: Task, averaged: AveragedModel, precision: Precision, device: torch.device
 ) -> _Position:
-    state = load_pickle_safely(path)
     try:
+        state = load_pickle_safely(path)
         for name, network in task.networks.items():
             network.load_state_dict(state["networks"][name])
         averaged.load_state_dict(state["averaged"])
@@ -143,11 +145,10 @@ def _restore(
         position = _Position(**state["position"])
         position.totals = {name: total.to(device) for name, total in position.totals.items()}
         return position
-    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        reason = str(error).partition("\n")[0]
+    except (CheckpointError, *_MISFITS) as error:
         raise CheckpointError(
-            f"{path} does not fit this run ({reason}); delete it to begin anew, or choose another "
-            "--out"
+            f"{path} is damaged or of another run; delete it to begin the run anew, or choose "
+            "another --out"
         ) from error
 
 

@@ -147,7 +147,7 @@ def means(scores: Scores) -> list[Score]:
 
 def show_table(by_seed: dict[int, list[Score]]) -> None:
     """Print a row per method and a column per seed."""
-    table = Table(title="held-out photographs: mean PSNR [dB] / SSIM", title_justify="left")
+    table = Table(title="held-out photographs: mean PSNR in dB / SSIM", title_justify="left")
     table.add_column("method")
     for seed in by_seed:
         table.add_column(f"seed {seed}", justify="right")

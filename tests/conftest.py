@@ -24,10 +24,8 @@ def crops(name: str, count: int, side_px: int) -> list[torch.Tensor]:
     return [image[:, start : start + side_px, start : start + side_px] for start in starts]
 
 
-@pytest.fixture(scope="session")
-def camera_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with four photographs of 96 px in each of trainA-D and testA."""
-    root = tmp_path_factory.mktemp("camera")
+def make_camera_folder(root: Path) -> Path:
+    """Put four photographs of 96 px into each of trainA-D and testA of `root`."""
     for folder, name in [
         ("trainA", "astronaut"),
         ("trainB", "coffee"),
@@ -40,3 +38,9 @@ def camera_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = torch.nn.functional.avg_pool2d(crop[None], 3, 1, 1)[0] if blurry else crop
             images.write_rgb(root / folder / f"{index}.png", pixels)
     return root
+
+
+@pytest.fixture(scope="session")
+def camera_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with four photographs of 96 px in each of trainA-D and testA."""
+    return make_camera_folder(tmp_path_factory.mktemp("camera"))

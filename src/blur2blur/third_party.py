@@ -1,7 +1,7 @@
 """Deblurrers that other projects published.
 
-MIMO-UNet(+) and NAFNet become networks of ours; others, such as FFTformer and Uformer, are recognised by
-spandrel (extra `zoo`). Files are read as numbers only; one that holds code is refused.
+MIMO-UNet(+) and NAFNet become networks of ours; others, such as FFTformer and Uformer, are
+recognised by spandrel (extra `zoo`). Files are read as numbers only; a file with code is refused.
 """
 
 import math

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from blur2blur import networks
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.networks import reference_keys
+from blur2blur.networks.band_energy import band_energies
 from blur2blur.networks.base import ImageNetwork, SizeRule
 from blur2blur.networks.nafnet import LocalMean, NAFNet
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions, spatial_gradient
@@ -147,12 +149,17 @@ def test_nafnet_equals_a_second_implementation() -> None:
         torch.testing.assert_close(network(image)[-1], other(image), rtol=1e-5, atol=1e-5)
 
 
-def test_the_published_gopro_layout_is_the_default_nafnet() -> None:
+@pytest.mark.parametrize("width", [32, 64])
+def test_the_published_gopro_layouts_are_nafnets_of_that_width(width: int) -> None:
     arch = pytest.importorskip("spandrel.architectures.NAFNet")
-    official = arch.NAFNet(
-        width=32, middle_blk_num=1, enc_blk_nums=[1, 1, 1, 28], dec_blk_nums=[1, 1, 1, 1]
-    )
-    networks.build("nafnet").load_state_dict(official.state_dict())
+    with torch.device("meta"):  # names and shapes alone
+        official = arch.NAFNet(
+            width=width, middle_blk_num=1, enc_blk_nums=[1, 1, 1, 28], dec_blk_nums=[1, 1, 1, 1]
+        )
+        ours = networks.build("nafnet", width=width)
+    assert {name: value.shape for name, value in ours.state_dict().items()} == {
+        name: value.shape for name, value in official.state_dict().items()
+    }
 
 
 # --- the contract of every network
@@ -388,3 +395,23 @@ def test_pyramid_averages_and_does_not_alias() -> None:
     assert full.shape == (1, 3, 8, 8)
     assert torch.equal(half, torch.full((1, 3, 4, 4), 0.5))
     assert torch.equal(coarse, torch.full((1, 3, 2, 2), 0.5))
+
+
+def test_band_energies_cancel_contrast_and_tell_blur() -> None:
+    sharp = torch.from_numpy(skimage.data.coffee()[:256, :256].copy()).permute(2, 0, 1)[None] / 255
+    flat, blurred = 0.5 + 0.5 * (sharp - 0.5), torch.nn.functional.avg_pool2d(sharp, 3, 1, 1)
+    inside = (..., slice(1, -1), slice(1, -1))  # the blur darkens the border
+    energies, of_flat, of_blurred = (band_energies(x)[inside] for x in (sharp, flat, blurred))
+    strong = energies[:, 4:] > energies[:, 4:].median()  # elsewhere the floor is what is measured
+    finest = energies[:, :2][strong]
+    assert (of_flat[:, :2][strong] - finest).abs().mean() < 0.1
+    assert (finest - of_blurred[:, :2][strong]).mean() > 0.3
+
+
+@pytest.mark.parametrize(("judge", "count"), [("patch", 3), ("energy", 3), ("both", 6)])
+def test_each_kind_of_judge_gives_a_logit_map_per_scale(judge: str, count: int) -> None:
+    discriminator = networks.build_discriminator(judge=judge, base_channels=4, layers=2)
+    side = discriminator.minimum_px
+    logits = discriminator(pyramid(torch.rand(2, 3, side, side), 3))
+    assert len(logits) == count
+    assert all(scale.shape[:2] == (2, 1) and scale.numel() >= 2 for scale in logits)

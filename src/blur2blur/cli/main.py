@@ -47,8 +47,9 @@ def blur2blur(
 
 def main() -> None:
     """Run the command line. A user's mistake, or a path the system refuses, exits with 2."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # for file names that are no Unicode
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for file names that are no Unicode
     try:
         app()
     except Blur2BlurError as error:

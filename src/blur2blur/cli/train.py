@@ -16,6 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 if TYPE_CHECKING:
     from blur2blur.training.loop import Progress as Report
@@ -70,15 +71,19 @@ def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:
     """
     first = os.environ.get("RANK", "0") == "0"
     console = Console(stderr=True)
+    whole = Column(no_wrap=True)
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[values]}"),
+        TextColumn("{task.description}", table_column=whole),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(table_column=whole),
+        TimeElapsedColumn(table_column=whole),
+        TimeRemainingColumn(table_column=whole),
+        TextColumn(
+            "{task.fields[values]}",
+            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+        ),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, expand=True) as progress:
 
         def report(step: int, values: Mapping[str, float]) -> None:
             if not progress.tasks:  # a resumed run's speed is that of the steps done now
@@ -86,7 +91,7 @@ def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:
             bar = progress.tasks[0].id
             progress.update(bar, completed=step)
             if values:
-                text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+                text = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
                 progress.update(bar, values=text)
 
         finished = train(report)

@@ -115,7 +115,7 @@ def run_seed(folder: Path, seed: int, overrides: list[str]) -> Scores:
         folder / "converter",
     )
     known_only = Pipeline.from_files()
-    blur2blur = Pipeline.from_files(folder / "converter" / "last.safetensors")
+    blur2blur = Pipeline.from_files(folder / "converter" / "best.safetensors")
     scores: Scores = {method: {"psnr_db": [], "ssim": []} for method in METHODS}
     paths = images.find_images(data / "testA")
     for path in track(paths, "deblurring the held-out photographs", console=console):

@@ -97,6 +97,6 @@ def known_blur(name_or_path: str, *, role: str) -> str | None:
     """
     path = resolve(name_or_path, role=role)
     known = read_header(path).settings.get("known") if is_ours(path) else None
-    if known is None:
+    if not isinstance(known, dict):
         return None
-    return known["camera"] if known["source"] == "synthetic" else known["source"]
+    return known.get("camera") if known.get("source") == "synthetic" else known.get("source")

@@ -243,6 +243,7 @@ def test_damaged_state_is_refused(camera_folder, tmp_path):
         ("network.name=mimo", r"unknown network 'mimo'; did you mean 'mimo_unet'\?"),
         ("network.options.block=3", r"unknown setting 'block'; did you mean 'blocks'\?"),
         ("known.camera=knwon", r"unknown preset 'knwon'; did you mean 'known'\?"),
+        ("known.camera=roll", r"'roll' blurs differently from place to place.*known.source=pairs"),
         ("optimiser.learnin_rate=1", r"did you mean 'learning_rate'\?"),
         ("run.steps=0", r"run.steps = 0"),
         ("init=nothing.safetensors", r"no deblurrer 'nothing.safetensors'"),
@@ -292,3 +293,18 @@ def test_validation_photographs_are_not_trained_on():
     split = sources.split({"known_sharp": paths}, 0.2)
     assert split.validation["known_sharp"] == paths[8:]
     assert split.train["known_sharp"] == paths[:8]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["loss.content=file"], r"needs content_weights_file"),
+        (["discriminator.scales=2"], r"returns 3 scales but discriminator.scales = 2"),
+        (["data.crop_px=32"], r"at least 64; set data.crop_px=64"),
+        (["discriminator.judge=enrgy"], r"discriminator.judge = 'enrgy'.*'energy'"),
+    ],
+)
+def test_wrong_converter_settings_are_one_clear_line(overrides, message, camera_folder, tmp_path):
+    with pytest.raises(ConfigError, match=message) as caught:
+        train("converter", camera_folder, tmp_path / "run", *overrides)
+    assert "\n" not in str(caught.value)

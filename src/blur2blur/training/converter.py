@@ -131,6 +131,8 @@ class ConverterTask:
             if settings.deblurrer
             else None
         )
+        if self.deblurrer is not None:
+            sources.check_crop(settings.data.crop_px, self.deblurrer.size_rule)
         self._hold_out(blurry.validation, known.validation)
 
     def _adam(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:

@@ -1,8 +1,8 @@
 """Every setting of a training run; presets in `presets/*.toml` hold the values."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from blur2blur.networks import DiscriminatorOptions
 from blur2blur.settings import Settings
@@ -116,6 +116,12 @@ class ConverterLossSettings(Settings):
     content_weights_file: str = ""
     content_weight: float = Field(default=1.0, ge=0)
     identity_weight: float = Field(default=0.0, ge=0)  # the known blur must pass unchanged
+
+    @model_validator(mode="after")
+    def _file_is_named(self) -> Self:
+        if self.content == "file" and not self.content_weights_file:
+            raise ValueError("content = 'file' needs content_weights_file, a safetensors file")
+        return self
 
 
 class ConverterSettings(Settings):

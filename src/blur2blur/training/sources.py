@@ -79,11 +79,23 @@ class KnownBlur:
     """Where known-blur images come from: pairs as they are, or a camera's blur over sharp ones."""
 
     def __init__(self, settings: KnownBlurSettings) -> None:
-        """Read the camera, if there is one. Raises ConfigError for an unknown name."""
+        """Read the camera, if there is one.
+
+        Raises:
+            ConfigError: an unknown camera, or one whose blur differs from place to place, which
+                cannot be laid over crops.
+        """
         self._camera: Camera | None = None
         self.margin_px = 0
         if settings.source == "synthetic":
-            self._camera = Camera(load_camera(settings.camera, settings.overrides))
+            camera = load_camera(settings.camera, settings.overrides)
+            if camera.spatial.varies:
+                raise ConfigError(
+                    f"known.camera = '{settings.camera}' blurs differently from place to place, "
+                    "which crops cannot show; let 'blur2blur blur synth' make pairs of whole "
+                    "photographs and set known.source=pairs"
+                )
+            self._camera = Camera(camera)
             kernels_B1KK = self._camera.sample_kernels(1, torch.Generator())
             self.margin_px = kernels_B1KK.shape[-1] // 2
 

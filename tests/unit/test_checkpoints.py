@@ -1,0 +1,211 @@
+"""Weight files give back what was saved; everything else is refused with one line."""
+
+import json
+import math
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from blur2blur import checkpoints, networks
+from blur2blur.checkpoints import Header
+from blur2blur.errors import CheckpointError
+
+OPTIONS = {
+    "mimo_unet": {"base_channels": 4, "blocks": 1},
+    "mimo_unet_plus": {"base_channels": 4, "blocks": 1},
+    "nafnet": {"width": 4, "encoder_blocks": [1, 2], "decoder_blocks": [1, 1]},
+}
+
+
+def saved(path: Path, name: str = "mimo_unet", **fields: object) -> networks.ImageNetwork:
+    torch.manual_seed(1)
+    network = networks.build(name, **OPTIONS[name], identity_start=False)
+    options = network.options.model_dump()
+    header = Header(role="deblurrer", network=name, options=options, **fields)
+    checkpoints.save_network(path, network, header)
+    return network
+
+
+def refusal(path: Path, **arguments: str) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.load_network(path, **arguments)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@torch.inference_mode()
+def test_a_network_comes_back_number_for_number(tmp_path: Path, name: str):
+    network = saved(tmp_path / "a.safetensors", name).eval()
+    loaded, header = checkpoints.load_network(tmp_path / "a.safetensors", role="deblurrer")
+    assert loaded.options == network.options
+    assert (loaded.name, header.network) == (name, name)
+    assert not loaded.training
+    image = torch.rand(1, 3, 16, 16)
+    assert all(torch.equal(a, b) for a, b in zip(loaded(image), network(image), strict=True))
+
+
+def test_channels_last_weights_are_saved_as_they_are(tmp_path: Path):
+    network = networks.build("mimo_unet", **OPTIONS["mimo_unet"])
+    network.to(memory_format=torch.channels_last)
+    header = Header(role="deblurrer", network="mimo_unet", options=network.options.model_dump())
+    checkpoints.save_network(tmp_path / "a.safetensors", network, header)
+    loaded, _ = checkpoints.load_network(tmp_path / "a.safetensors")
+    for one, other in zip(network.parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_header_comes_back(tmp_path: Path):
+    fields = {
+        "step": 7,
+        "metrics": {"validation/psnr_db": 30.5, "other": math.inf},
+        "settings": {"run": {"steps": 9}, "list": [1, 2]},
+        "version": "1.2.3",
+    }
+    saved(tmp_path / "a.safetensors", **fields)
+    header = checkpoints.read_header(tmp_path / "a.safetensors")
+    assert header.model_dump(include=set(fields)) == fields
+    assert header.role == "deblurrer"
+
+
+def test_half_precision_weights_load_as_single(tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    saved(path)
+    header = {"role": "deblurrer", "network": "mimo_unet", "options": OPTIONS["mimo_unet"]}
+    weights = {name: value.half() for name, value in load_file(path).items()}
+    save_file(weights, path, {"blur2blur": json.dumps(header)})
+    loaded, _ = checkpoints.load_network(path)
+    assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
+
+
+def test_another_role_is_refused(tmp_path: Path):
+    saved(tmp_path / "a.safetensors")
+    message = refusal(tmp_path / "a.safetensors", role="converter")
+    assert "is a deblurrer, not a converter; give what 'blur2blur train converter' made" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda weights: weights.pop("stem.weight"), "it lacks 1 parameters, first stem.weight"),
+        (
+            lambda weights: weights.update(new=torch.zeros(1)),
+            "it has 1 parameters too many, first new",
+        ),
+        (
+            lambda weights: weights.update({"stem.weight": torch.zeros(8, 3, 3, 3)}),
+            "stem.weight is (8, 3, 3, 3), not (4, 3, 3, 3)",
+        ),
+    ],
+)
+def test_weights_of_another_network_are_refused(tmp_path: Path, change, words: str):
+    path = tmp_path / "a.safetensors"
+    saved(path)
+    header = {"role": "deblurrer", "network": "mimo_unet", "options": OPTIONS["mimo_unet"]}
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, {"blur2blur": json.dumps(header)})
+    assert f"was made for another network: {words}" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("[]", "valid dictionary"),
+        ("{", "damaged or of another version"),
+        ("{}", "'role' is missing"),
+        ('{"role": "deblurrer", "network": 5}', "network = 5"),
+        ('{"role": "deblurrer", "network": "mimo"}', "did you mean 'mimo_unet'?"),
+        ('{"role": "deblurrer", "network": "nafnet", "options": 3}', "options = 3"),
+        ('{"role": "deblurrer", "network": "nafnet", "options": {"with": 4}}', "'width'?"),
+        ('{"role": "deblurrer", "network": "nafnet", "options": {"name": 4}}', "'name'"),
+        ('{"role": "deblurrer", "network": "nafnet", "stop": 4}', "did you mean 'step'?"),
+    ],
+)
+def test_a_broken_header_is_refused(tmp_path: Path, header: str, words: str):
+    path = tmp_path / "a.safetensors"
+    save_file({"a": torch.zeros(1)}, path, {"blur2blur": header})
+    assert words in refusal(path)
+
+
+def test_files_that_are_not_ours(tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    assert "no weight file" in refusal(path)
+    assert not checkpoints.is_ours(path)
+    save_file({"a": torch.zeros(1)}, path)
+    assert "of another program" in refusal(path)
+    assert not checkpoints.is_ours(path)
+    saved(path)
+    assert checkpoints.is_ours(path)
+    whole = path.read_bytes()
+    for content in (b"", b"{}", whole[:50], whole[:-100], pickle.dumps({"a": 1})):
+        path.write_bytes(content)
+        assert "damaged" in refusal(path)
+        assert not checkpoints.is_ours(path)
+
+
+class Marker:
+    """A pickle of this makes a file when its code runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("place", ["whole", "value", "key"])
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path, protocol: int, place: str):
+    path, code = tmp_path / "a.pth", Marker(tmp_path / "ran")
+    content = {"whole": code, "value": {"a": torch.zeros(1), "b": code}, "key": {code: 1}}[place]
+    torch.save(content, path, pickle_protocol=protocol)
+    with pytest.raises(CheckpointError, match=r"a\.pth holds more than weights.*not loaded"):
+        checkpoints.load_pickle_safely(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_state_comes_back(tmp_path: Path):
+    state = {"step": 3, "best": -math.inf, "rate": {"betas": (0.5, 0.9)}, "t": torch.rand(2)}
+    checkpoints.save_state(tmp_path / "state.pt", state)
+    loaded = checkpoints.load_pickle_safely(tmp_path / "state.pt")
+    assert torch.equal(loaded.pop("t"), state.pop("t"))
+    assert loaded == state
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_damaged_pickles_are_one_line(tmp_path: Path, legacy: bool):
+    """Whatever byte is wrong: refused with one line, or read as if it did not matter."""
+    path = tmp_path / "a.pth"
+    state = {"params": {"a": torch.rand(3), "b": torch.rand(2, 2)}, "step": 3}
+    torch.save(state, path, _use_new_zipfile_serialization=not legacy)
+    whole = path.read_bytes()
+    generator = torch.Generator().manual_seed(0)
+    messages: list[str] = []
+    for number in range(300):
+        content = bytearray(whole)
+        place, value = torch.randint(2**30, (2,), generator=generator).tolist()
+        content[place % min(len(content), 900)] = value % 256
+        path.write_bytes(content[: place % len(content)] if number % 10 == 0 else content)
+        try:
+            checkpoints.load_pickle_safely(path)
+        except CheckpointError as error:
+            messages.append(str(error))
+    assert len(messages) > 50
+    assert all("a.pth" in message and "\n" not in message for message in messages)
+
+
+def test_an_empty_or_missing_pickle(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="no file"):
+        checkpoints.load_pickle_safely(tmp_path / "a.pth")
+    (tmp_path / "a.pth").touch()
+    with pytest.raises(CheckpointError, match=r"is empty \(zero bytes\)"):
+        checkpoints.load_pickle_safely(tmp_path / "a.pth")
+    torch.save([1, 2], tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="holds a list, not named weights"):
+        checkpoints.load_pickle_safely(tmp_path / "a.pth")

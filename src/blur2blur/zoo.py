@@ -37,7 +37,7 @@ ENTRIES: dict[str, Entry] = {
         licence="Apache-2.0",
         trained_on="117 photographs under CC0, Unsplash, Pexels and CC BY licences, at half size",
         recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur-small -o RUN",
-        result="docs/models.md",
+        result="Kodak at half size under known-small: 26.1 to 28.0 dB (mean of 3 seeds)",
     ),
 }
 

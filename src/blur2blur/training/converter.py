@@ -5,8 +5,7 @@ photographs from the camera's own sharp photographs under the known blur; a cont
 scene. Both sides come from one camera, so the discriminator can look at little but blur.
 """
 
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from blur2blur import networks, zoo
-from blur2blur.checkpoints import Header
 from blur2blur.data.datasets import Sample, UnpairedBlur
 from blur2blur.errors import ConfigError
 from blur2blur.losses import (
@@ -31,7 +29,7 @@ from blur2blur.losses import (
 from blur2blur.pyramid import pyramid
 from blur2blur.training import blur_distance, sources
 from blur2blur.training.settings import ConverterLossSettings, ConverterSettings
-from blur2blur.training.task import Batch, as_float, batch_files, channels_last, update
+from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
 
 
 def _content_loss(settings: ConverterLossSettings) -> FeatureLoss | PyramidLoss | None:
@@ -113,10 +111,10 @@ class ConverterTask:
         channels_last(judge)
         self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": judge}
         self.generator, generator_optimiser = fabric.setup(
-            generator, self._adam(generator, settings.optimiser.learning_rate)
+            generator, adam(generator, settings.optimiser, settings.optimiser.learning_rate)
         )
         self.discriminator, discriminator_optimiser = fabric.setup(
-            judge, self._adam(judge, settings.discriminator.learning_rate)
+            judge, adam(judge, settings.optimiser, settings.discriminator.learning_rate)
         )
         self.judge = judge  # without Fabric's wrapper: the generator's step must not reduce it
         self.optimisers = {
@@ -134,15 +132,6 @@ class ConverterTask:
         if self.deblurrer is not None:
             sources.check_crop(settings.data.crop_px, self.deblurrer.size_rule)
         self._hold_out(blurry.validation, known.validation)
-
-    def _adam(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-        settings = self.settings.optimiser
-        return torch.optim.AdamW(
-            [{"params": network.parameters(), "initial_lr": learning_rate}],
-            lr=learning_rate,
-            betas=(settings.beta1, settings.beta2),
-            weight_decay=settings.weight_decay,
-        )
 
     def _hold_out(self, blurry: sources.Roles, known: sources.Roles) -> None:
         seed, device = self.settings.run.seed, self.fabric.device
@@ -271,17 +260,3 @@ class ConverterTask:
         if self.deblurrer is not None:
             columns["deblurred"] = list(self.deblurrer(converted)[-1])
         return columns | {"known blur": list(self.held_out_known[:4])}
-
-    def header(self, step: int, metrics: Mapping[str, float]) -> Header:
-        """Describe the converter's weights."""
-        generator = self.networks["generator"]
-        assert isinstance(generator, networks.ImageNetwork)
-        return Header(
-            role="converter",
-            network=generator.name,
-            options=generator.options.model_dump(),
-            step=step,
-            metrics=metrics,
-            settings=self.settings.model_dump(mode="json"),
-            version=version("blur2blur"),
-        )

@@ -4,21 +4,17 @@ Losses as in MIMO-UNet (Cho et al., ICCV 2021, arXiv 2108.05054, section 3.3): r
 frequency, at every scale the network returns.
 """
 
-from collections.abc import Mapping
-from importlib.metadata import version
-
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from blur2blur import metrics, networks, zoo
-from blur2blur.checkpoints import Header
 from blur2blur.data.datasets import Pairs, Sample
 from blur2blur.losses import frequency, reconstruction
 from blur2blur.training import sources
 from blur2blur.training.settings import DeblurrerSettings
-from blur2blur.training.task import Batch, as_float, batch_files, channels_last, update
+from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
 
 
 class DeblurrerTask:
@@ -65,12 +61,7 @@ class DeblurrerTask:
         sources.check_crop(settings.data.crop_px, network.size_rule)
         channels_last(network)
         self.networks: dict[str, nn.Module] = {"generator": network}
-        optimiser = torch.optim.AdamW(
-            [{"params": network.parameters(), "initial_lr": settings.optimiser.learning_rate}],
-            lr=settings.optimiser.learning_rate,
-            betas=(settings.optimiser.beta1, settings.optimiser.beta2),
-            weight_decay=settings.optimiser.weight_decay,
-        )
+        optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)
         self.network, self.optimiser = fabric.setup(network, optimiser)
         self.optimisers = {"generator": self.optimiser}
         self.schedules = {"generator": settings.optimiser}
@@ -132,17 +123,3 @@ class DeblurrerTask:
             "deblurred": list(self._deblurred(network)[:4]),
             "sharp": list(self.held_out_sharp[:4]),
         }
-
-    def header(self, step: int, metrics: Mapping[str, float]) -> Header:
-        """Describe the weights."""
-        network = self.networks["generator"]
-        assert isinstance(network, networks.ImageNetwork)
-        return Header(
-            role="deblurrer",
-            network=network.name,
-            options=network.options.model_dump(),
-            step=step,
-            metrics=metrics,
-            settings=self.settings.model_dump(mode="json"),
-            version=version("blur2blur"),
-        )

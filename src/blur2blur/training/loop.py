@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,9 +26,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from blur2blur import images
-from blur2blur.checkpoints import load_pickle_safely, save_network, save_state
+from blur2blur.checkpoints import Header, load_pickle_safely, save_network, save_state
 from blur2blur.data.datasets import StepSampler
 from blur2blur.errors import Blur2BlurError, CheckpointError, DataError
+from blur2blur.networks import ImageNetwork
 from blur2blur.training.run_folder import BEST, LAST, STATE, RunLog
 from blur2blur.training.settings import OptimiserSettings
 from blur2blur.training.sheets import sheet
@@ -266,4 +268,15 @@ def train(task: Task, fabric: Fabric, folder: Path, *, progress: Progress) -> bo
 
 
 def _export(path: Path, task: Task, averaged: AveragedModel, position: _Position) -> None:
-    save_network(path, averaged.module, task.header(position.step, position.metrics))
+    network = task.networks["generator"]
+    assert isinstance(network, ImageNetwork)
+    header = Header(
+        role=task.settings.task,
+        network=network.name,
+        options=network.options.model_dump(),
+        step=position.step,
+        metrics=position.metrics,
+        settings=task.settings.model_dump(mode="json"),
+        version=version("blur2blur"),
+    )
+    save_network(path, averaged.module, header)

@@ -9,10 +9,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
-from blur2blur.checkpoints import Header
 from blur2blur.data.datasets import Sample
 from blur2blur.errors import DataError
-from blur2blur.training.settings import OptimiserSettings, RunSettings
+from blur2blur.training.settings import (
+    ConverterSettings,
+    DeblurrerSettings,
+    OptimiserSettings,
+    RunSettings,
+)
 
 Batch = Mapping[str, Any]
 
@@ -30,6 +34,11 @@ class Task(Protocol):
     score: str  # the validation metric that chooses the best weights
     higher_is_better: bool
 
+    @property
+    def settings(self) -> DeblurrerSettings | ConverterSettings:
+        """All settings of the run; `settings.task` is the role of the exported weights."""
+        ...
+
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Update the networks once; return named scalar losses. May raise DataError."""
         ...
@@ -42,9 +51,15 @@ class Task(Protocol):
         """Return named columns of 3 H W sRGB images for the sample sheet."""
         ...
 
-    def header(self, step: int, metrics: Mapping[str, float]) -> Header:
-        """Return the header of the exported weights."""
-        ...
+
+def adam(network: nn.Module, settings: OptimiserSettings, learning_rate: float) -> Optimizer:
+    """Return Adam over a network's parameters; `initial_lr` is what schedules start from."""
+    return torch.optim.AdamW(
+        [{"params": network.parameters(), "initial_lr": learning_rate}],
+        lr=learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        weight_decay=settings.weight_decay,
+    )
 
 
 def update(

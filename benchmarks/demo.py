@@ -147,7 +147,8 @@ def means(scores: Scores) -> list[Score]:
 
 def show_table(by_seed: dict[int, list[Score]]) -> None:
     """Print a row per method and a column per seed."""
-    table = Table(title="held-out photographs: mean PSNR in dB / SSIM", title_justify="left")
+    console.print("held-out photographs: mean PSNR in dB / SSIM")
+    table = Table()
     table.add_column("method")
     for seed in by_seed:
         table.add_column(f"seed {seed}", justify="right")
@@ -218,7 +219,8 @@ def main() -> None:
     show_table(by_seed)
     console.print(
         f"{minutes:.1f} minutes on {os.cpu_count()} cores ({platform.machine()}), torch "
-        f"{torch.__version__}, {torch.get_num_threads()} threads; all blur is synthetic"
+        f"{torch.__version__}, {torch.get_num_threads()} threads; all blur is synthetic",
+        soft_wrap=True,
     )
     console.print(f"pictures: {options.out / 'report.html'}", soft_wrap=True)
 

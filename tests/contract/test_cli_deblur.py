@@ -191,7 +191,7 @@ def test_another_kind_of_file_among_the_inputs(tmp_path: Path, weights: Path) ->
         (["missing.jpg", "-o", "out"], InputError, "no file or folder"),
         (["in", "-o", "in"], InputError, "is the input folder"),
         (["in", "-o", "out", "--save-converted"], ConfigError, "needs --converter"),
-        (["in", "-o", "out", "--tile", "8"], ConfigError, "tile 8 and overlap 64"),
+        (["in", "-o", "out", "--tile", "8"], ConfigError, "tile 8 and overlap 96"),
         (["in", "-o", "out", "--precision", "int3"], ConfigError, "'int3' is not possible"),
         (["in", "-o", "out", "--device", "tpu"], ConfigError, "no device 'tpu'"),
         (["in", "-o", "out", "--converter", "none.pth"], CheckpointError, "none.pth"),

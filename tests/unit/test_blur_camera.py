@@ -15,7 +15,7 @@ from blur2blur.blur.camera_settings import ShakeSettings
 from blur2blur.errors import ConfigError
 from blur2blur.settings import preset_names
 
-PRESETS = ["dashcam", "known", "known-small", "night", "phone", "phone-small", "roll"]
+PRESETS = ["dashcam", "dusk-small", "known", "known-small", "night", "phone", "phone-small", "roll"]
 
 
 def _rng(seed: int = 0) -> torch.Generator:

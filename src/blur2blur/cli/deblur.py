@@ -33,7 +33,7 @@ def deblur(
     tile: Annotated[
         int, typer.Option(metavar="PX", help="Side of a tile; memory grows with its square.")
     ] = 512,
-    overlap: Annotated[int, typer.Option(metavar="PX", help="What neighbouring tiles share.")] = 64,
+    overlap: Annotated[int, typer.Option(metavar="PX", help="What neighbouring tiles share.")] = 96,
     batch: Annotated[int, typer.Option(help="Tiles at once.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[

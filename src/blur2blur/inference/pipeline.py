@@ -18,7 +18,7 @@ from blur2blur.networks import SizeRule, pad_to_rule
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 DEFAULT_TILE_PX = 512
-DEFAULT_OVERLAP_PX = 64
+DEFAULT_OVERLAP_PX = 96
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # What a filter or a change of colour space may add to the ends of [0, 1] by rounding.

@@ -1,12 +1,13 @@
 """How far a network sees, in pixels: the farthest input column that one output pixel depends on.
 
-Found from the gradient of the middle pixel of a strip, with random positive weights; no photograph is read.
+Found from the gradient of the middle pixel of a strip, with random positive weights; no
+photograph is read.
 """
 
 import torch
-from machine import describe
 
 from blur2blur import networks
+from machine import describe
 
 NETWORKS = (
     ("mimo_unet", {"base_channels": 4, "blocks": 2}),

@@ -1,19 +1,24 @@
 """Networks by name: `build("mimo_unet", base_channels=16)`; discriminators in `patchgan`."""
 
-from blur2blur.networks.base import ImageNetwork, SizeRule, pad_to_rule
+from blur2blur.networks.base import ImageNetwork, Network, SizeRule, pad_to_rule
+from blur2blur.networks.kernel_wizard import KernelWizard, KernelWizardOptions
 from blur2blur.networks.patchgan import (
     DiscriminatorOptions,
     MultiScaleDiscriminator,
     build_discriminator,
 )
-from blur2blur.networks.registry import build, names
+from blur2blur.networks.registry import build, build_any, names
 
 __all__ = [
     "DiscriminatorOptions",
     "ImageNetwork",
+    "KernelWizard",
+    "KernelWizardOptions",
     "MultiScaleDiscriminator",
+    "Network",
     "SizeRule",
     "build",
+    "build_any",
     "build_discriminator",
     "names",
     "pad_to_rule",

@@ -1,4 +1,4 @@
-"""What every image-to-image network promises: its outputs, its size rule, how to build it again."""
+"""What networks promise: a size rule, how to build them again; image networks also outputs."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,7 +43,17 @@ def pad_to_rule(image: Tensor, rule: SizeRule) -> Tensor:
     return image
 
 
-class ImageNetwork(nn.Module):
+class Network(nn.Module):
+    """A network that a weight file can name and rebuild."""
+
+    name: str
+    """The name it is registered by."""
+    options: Settings
+    """The options it was built with; name and options build it again."""
+    size_rule: SizeRule
+
+
+class ImageNetwork(Network):
     """A network from image to image(s).
 
     Calling it takes B 3 H W, sRGB in [0, 1], sides as `size_rule` says, and returns `scales`
@@ -51,11 +61,6 @@ class ImageNetwork(nn.Module):
     full size.
     """
 
-    name: str
-    """The name `build` knows it by."""
-    options: Settings
-    """The options it was built with; `build(name, **options.model_dump())` builds it again."""
-    size_rule: SizeRule
     scales: int
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:

@@ -9,13 +9,26 @@ def conv(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> n
     return nn.Conv2d(channels_in, channels_out, kernel, stride=stride, padding=kernel // 2)
 
 
-class ResidualBlock(nn.Module):
-    """`x + conv(relu(conv(x)))`, 3x3, no normalisation."""
+def mirrored_conv(channels_in: int, channels_out: int, kernel: int) -> nn.Conv2d:
+    """Return a convolution without bias that mirrors its input at the borders."""
+    return nn.Conv2d(
+        channels_in,
+        channels_out,
+        kernel,
+        padding=kernel // 2,
+        padding_mode="reflect",
+        bias=False,
+    )
 
-    def __init__(self, channels: int) -> None:
+
+class ResidualBlock(nn.Module):
+    """`x + conv(relu(conv(x)))`, 3x3, no normalisation; `mirrored` as in `mirrored_conv`."""
+
+    def __init__(self, channels: int, *, mirrored: bool = False) -> None:
         super().__init__()
-        self.conv1 = conv(channels, channels, 3)
-        self.conv2 = conv(channels, channels, 3)
+        make = mirrored_conv if mirrored else conv
+        self.conv1 = make(channels, channels, 3)
+        self.conv2 = make(channels, channels, 3)
 
     def forward(self, features: Tensor) -> Tensor:
         """B C H W to the same."""

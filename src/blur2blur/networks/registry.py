@@ -6,7 +6,8 @@ from typing import Any, Generic, TypeVar
 
 from blur2blur import settings
 from blur2blur.errors import ConfigError
-from blur2blur.networks.base import ImageNetwork
+from blur2blur.networks.base import ImageNetwork, Network
+from blur2blur.networks.kernel_wizard import KernelWizard, KernelWizardOptions
 from blur2blur.networks.mimo_unet import MimoUNet, MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNet, NAFNetOptions
 from blur2blur.settings import Settings
@@ -19,9 +20,9 @@ class Entry(Generic[OptionsT]):
     """One network: its options and its constructor."""
 
     options: type[OptionsT]
-    construct: Callable[[OptionsT], ImageNetwork]
+    construct: Callable[[OptionsT], Network]
 
-    def build(self, name: str, options: dict[str, Any]) -> ImageNetwork:
+    def build(self, name: str, options: dict[str, Any]) -> Network:
         """Return the network. Raises ConfigError as `settings.build` does."""
         checked = settings.build(self.options, options, source=f"network '{name}'")
         network = self.construct(checked)
@@ -30,15 +31,18 @@ class Entry(Generic[OptionsT]):
 
 
 NETWORKS: dict[str, Entry[Any]] = {
+    "kernel_wizard": Entry(KernelWizardOptions, KernelWizard),
     "mimo_unet": Entry(MimoUNetOptions, MimoUNet),
     "mimo_unet_plus": Entry(MimoUNetPlusOptions, MimoUNet),
     "nafnet": Entry(NAFNetOptions, NAFNet),
 }
 
+_NOT_FOR_IMAGES = {"kernel_wizard"}
+
 
 def names() -> list[str]:
-    """Return the names `build` knows."""
-    return sorted(NETWORKS)
+    """Return the names of the networks from image to image, which `build` knows."""
+    return sorted(NETWORKS.keys() - _NOT_FOR_IMAGES)
 
 
 def build(name: str, /, **options: object) -> ImageNetwork:
@@ -52,6 +56,18 @@ def build(name: str, /, **options: object) -> ImageNetwork:
         ConfigError: unknown network or option (the nearest known one is named), or a value out of
             range.
     """
-    if name not in NETWORKS:
+    network = build_any(name, **options) if name in names() else None
+    if not isinstance(network, ImageNetwork):
         raise ConfigError(f"unknown network '{name}'{settings.nearest(name, names())}")
+    return network
+
+
+def build_any(name: str, /, **options: object) -> Network:
+    """Return any network that a weight file can name, also one that is not from image to image.
+
+    Raises:
+        ConfigError: as `build`.
+    """
+    if name not in NETWORKS:
+        raise ConfigError(f"unknown network '{name}'{settings.nearest(name, NETWORKS)}")
     return NETWORKS[name].build(name, options)

@@ -1,0 +1,157 @@
+"""Kernel extractor and kernel adapter: blur read as a code, and a code laid over another image.
+
+Written from the paper: Tran et al., Explore Image Deblurring via Encoded Blur Kernel Space, CVPR
+2021, arXiv 2104.00317, section 3 and figure 2. The extractor F reads a code from a blurry image and
+its sharp version; the adapter lays the blur of a code over any sharp image. With `vae` the
+extractor returns mean and deviation of a Gaussian over codes, so that new blurs can be drawn.
+
+Legend: B batch, C channels, H W image size, h w size of the code map: one code for each square of
+`size_rule.multiple` pixels, so that the blur may differ from place to place.
+"""
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from blur2blur.networks.base import Network, SizeRule
+from blur2blur.networks.blocks import ResidualBlock, conv, initialise, mirrored_conv, zero
+from blur2blur.settings import Settings
+
+_SLOPE = 0.1
+"""Of the leaky ReLUs outside the adapter's U-Net, whose slope is 0.2."""
+_FEATURE_STRIDE = 4
+"""Extractor and adapter work on features at a quarter of the image's size."""
+
+
+class KernelWizardOptions(Settings):
+    """Options of `kernel_wizard`; the defaults are the published network's."""
+
+    channels: int = Field(default=64, ge=4)
+    """Channels of features, which are at a quarter of the image's size."""
+    feature_blocks: int = Field(default=10, ge=1)
+    """Residual blocks that make features from an image."""
+    levels: int = Field(default=5, ge=2, le=5)
+    """Halvings from features to code: one code stands for a square of 4 * 2**levels pixels."""
+    code_channels: int = Field(default=512, ge=4)
+    """Numbers in one code."""
+    code_blocks: int = Field(default=4, ge=1)
+    """Residual blocks of the extractor at the size of the code map."""
+    trunk_blocks: int = Field(default=20, ge=1)
+    """Residual blocks from adapted features back to the image."""
+    vae: bool = False
+    """Whether the extractor returns a deviation too, so that new blurs can be drawn."""
+    identity_start: bool = True
+    """Start with a zeroed output convolution, so that an untrained network adds no blur."""
+
+
+class _Extractor(nn.Module):
+    """Features of a sharp and a blurry image, B C H/4 W/4 each, to a map of codes."""
+
+    def __init__(self, options: KernelWizardOptions) -> None:
+        super().__init__()
+        width, out = options.channels, options.code_channels * (2 if options.vae else 1)
+        widths = [*(min(width * 2**level, out) for level in range(options.levels)), out]
+        self.stem = mirrored_conv(2 * width, width, 7)
+        self.downs = nn.ModuleList(
+            nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False)
+            for narrow, wide in itertools.pairwise(widths)
+        )
+        self.blocks = nn.Sequential(
+            *[ResidualBlock(out, mirrored=True) for _ in range(options.code_blocks)]
+        )
+
+    def forward(self, sharp: Tensor, blurry: Tensor) -> Tensor:
+        features = F.relu(self.stem(torch.cat([sharp, blurry], dim=1)), inplace=True)
+        for down in self.downs:
+            features = F.relu(down(features), inplace=True)
+        return self.blocks(features)
+
+
+class _Adapter(nn.Module):
+    """A U-Net over features, B C H/4 W/4, whose bottom the code joins."""
+
+    def __init__(self, options: KernelWizardOptions) -> None:
+        super().__init__()
+        width, levels = options.channels, options.levels
+        widths = [width, *(width * min(2**level, 8) for level in range(levels))]
+        self.downs = nn.ModuleList(
+            nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False)
+            for narrow, wide in itertools.pairwise(widths)
+        )
+        inputs = [widths[-1] + options.code_channels, *(2 * wide for wide in widths[-2:0:-1])]
+        outputs = widths[-2::-1]
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=level == levels)
+            for level, (wide, narrow) in enumerate(zip(inputs, outputs, strict=True), start=1)
+        )
+
+    def forward(self, features: Tensor, code: Tensor) -> Tensor:
+        levels = [self.downs[0](features)]
+        for down in self.downs[1:]:
+            levels.append(down(F.leaky_relu(levels[-1], 0.2)))
+        features = levels.pop()
+        for up, beside in zip(self.ups, [code, *reversed(levels)], strict=True):
+            features = up(F.relu(torch.cat([features, beside], dim=1)))
+        return torch.tanh(features)
+
+
+class KernelWizard(Network):
+    """The kernel extractor and the kernel adapter, over features that they share."""
+
+    def __init__(self, options: KernelWizardOptions) -> None:
+        super().__init__()
+        self.vae = options.vae
+        width = options.channels
+        stride = _FEATURE_STRIDE * 2**options.levels
+        # the blocks of the extractor mirror a map of codes at its borders: one code has no mirror
+        self.size_rule = SizeRule(multiple=stride, minimum=2 * stride)
+        self.stem = nn.ModuleList(
+            [conv(3, width, 3), conv(width, width, 3, 2), conv(width, width, 3, 2)]
+        )
+        self.feature_blocks = nn.Sequential(
+            *[ResidualBlock(width) for _ in range(options.feature_blocks)]
+        )
+        self.extractor = _Extractor(options)
+        self.adapter = _Adapter(options)
+        self.trunk = nn.Sequential(*[ResidualBlock(width) for _ in range(options.trunk_blocks)])
+        self.ups = nn.ModuleList([conv(width, 4 * width, 3), conv(width, 4 * width, 3)])
+        self.merge, self.head = conv(width, width, 3), conv(width, 3, 3)
+        initialise(self)
+        if options.identity_start:
+            zero(self.head)
+
+    def extract(self, sharp: Tensor, blurry: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Read the code of the blur that turns `sharp` into `blurry`.
+
+        Args:
+            sharp: B 3 H W, sRGB in [0, 1], sides as `size_rule` says.
+            blurry: the same shape.
+
+        Returns:
+            The mean of the code, B C h w, and its deviation (its sign means nothing), None without
+            `vae`.
+        """
+        code = self.extractor(self._features(sharp), self._features(blurry))
+        if not self.vae:
+            return code, None
+        mean, deviation = code.chunk(2, dim=1)
+        return mean, deviation
+
+    def adapt(self, sharp: Tensor, code: Tensor) -> Tensor:
+        """Lay the blur of `code`, B C h w, over `sharp`, B 3 H W: sRGB, not clamped."""
+        features = self.trunk(self.adapter(self._features(sharp), code))
+        for up in self.ups:
+            features = F.leaky_relu(F.pixel_shuffle(up(features), 2), _SLOPE)
+        return sharp + self.head(F.leaky_relu(self.merge(features), _SLOPE))
+
+    def forward(self, sharp: Tensor, blurry: Tensor, target: Tensor) -> Tensor:
+        """Lay the blur between `sharp` and `blurry` over `target`; all B 3 H W of one size."""
+        return self.adapt(target, self.extract(sharp, blurry)[0])
+
+    def _features(self, image: Tensor) -> Tensor:
+        for convolution in self.stem:
+            image = F.leaky_relu(convolution(image), _SLOPE)
+        return self.feature_blocks(image)

@@ -17,6 +17,7 @@ from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.networks import reference_keys
 from blur2blur.networks.band_energy import band_energies
 from blur2blur.networks.base import ImageNetwork, SizeRule
+from blur2blur.networks.kernel_wizard import KernelWizard
 from blur2blur.networks.nafnet import LocalMean, NAFNet
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions, spatial_gradient
 from blur2blur.pyramid import pyramid
@@ -24,7 +25,15 @@ from blur2blur.pyramid import pyramid
 GOLDEN = Path(__file__).parents[1] / "golden"
 KEYS: dict[str, dict[str, list[int]]] = json.loads((GOLDEN / "reference_keys.json").read_text())
 OUTPUTS = load_file(GOLDEN / "reference_outputs.safetensors")
-GAINS = {"mimo_unet": 0.5, "mimo_unet_plus": 0.35, "patchgan_70_instance": 1.0}
+GAINS = {
+    "mimo_unet": 0.5,
+    "mimo_unet_plus": 0.35,
+    "patchgan_70_instance": 1.0,
+    "kernel_wizard": 0.6,
+    "kernel_wizard_vae": 0.6,
+}
+# of the reblurred image, of which the stored part is this
+PART = (..., slice(96, 160), slice(96, 160))
 
 SMALL = {
     "mimo_unet": {"base_channels": 8, "blocks": 2},
@@ -69,10 +78,12 @@ def reference_weights(name: str) -> dict[str, Tensor]:
     return state
 
 
-def reference_input(height: int, width: int) -> Tensor:
+def reference_input(height: int, width: int, phase: float = 0.0) -> Tensor:
     y, x = np.mgrid[:height, :width].astype(np.float64)
     channels = [
-        0.5 + 0.25 * np.sin(0.31 * x + 0.17 * y + k) + 0.2 * np.cos(0.05 * x * y / (1 + k))
+        0.5
+        + 0.25 * np.sin(0.31 * x + 0.17 * y + phase + k)
+        + 0.2 * np.cos(0.05 * x * y / (1 + k) + phase)
         for k in range(3)
     ]
     return torch.from_numpy(np.stack(channels).astype(np.float32))[None]
@@ -109,12 +120,41 @@ def test_published_patchgan_weights_give_the_published_outputs(
     torch.testing.assert_close(logits, wanted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("kernel_wizard", 49_205_187), ("kernel_wizard_vae", 115_265_475)]
+)
+def test_published_kernel_extractor_weights_give_the_published_outputs(
+    name: str, parameters: int
+) -> None:
+    imported = reference_keys.import_network(reference_weights(name))
+    assert imported.name == "kernel_wizard"
+    network = networks.build_any(imported.name, **imported.options).eval()
+    assert isinstance(network, KernelWizard)
+    assert imported.options["vae"] == (name == "kernel_wizard_vae")
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    network.load_state_dict(imported.state)
+    with torch.no_grad():
+        mean, deviation = network.extract(reference_input(256, 256), reference_input(256, 256, 0.4))
+        reblurred = network.adapt(reference_input(256, 256, 0.8), mean)
+    torch.testing.assert_close(mean, OUTPUTS[f"{name}.code_mean"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(reblurred[PART], OUTPUTS[f"{name}.reblurred"], rtol=0, atol=1e-5)
+    if deviation is None:
+        assert name == "kernel_wizard"
+    else:
+        torch.testing.assert_close(deviation, OUTPUTS[f"{name}.code_sigma"], rtol=0, atol=1e-5)
+
+
 def test_renaming_to_reference_undoes_renaming_to_ours() -> None:
     for name in ("mimo_unet", "mimo_unet_plus"):
         state = {key: torch.zeros(0) for key in KEYS[name]}
         ours = reference_keys.mimo_unet_to_ours(state)
         assert set(ours) == set(networks.build(name).state_dict())
         assert list(reference_keys.mimo_unet_to_reference(ours)) == list(state)
+    for name in ("kernel_wizard", "kernel_wizard_vae"):
+        state = {key: torch.zeros(0) for key in KEYS[name]}
+        ours = reference_keys.kernel_wizard_to_ours(state)
+        assert set(ours) == set(networks.build_any("kernel_wizard").state_dict())
+        assert list(reference_keys.kernel_wizard_to_reference(ours)) == list(state)
     state = {key: torch.zeros(0) for key in KEYS["patchgan_70_instance"]}
     ours = reference_keys.patchgan_to_ours(state)
     assert list(reference_keys.patchgan_to_reference(ours)) == list(state)
@@ -353,10 +393,10 @@ def test_with_a_window_the_middle_of_a_tile_agrees_with_the_whole_image() -> Non
 @pytest.mark.parametrize("judged", ["rgb", "gradient", "rgb+gradient"])
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_the_smallest_size_of_a_discriminator_is_true(norm: str, judged: str, layers: int) -> None:
-    discriminator = networks.build_discriminator(
-        base_channels=4, norm=norm, input=judged, layers=layers
+    discriminator = networks.build_any(
+        "discriminator", base_channels=4, norm=norm, input=judged, layers=layers
     )
-    side = discriminator.minimum_px
+    side = discriminator.size_rule.minimum
     logits = discriminator(pyramid(torch.rand(2, 3, side, side), 3))
     assert logits[0].shape == (2, 1, 1, 1)
     # instance normalisation says it with a ValueError
@@ -365,8 +405,8 @@ def test_the_smallest_size_of_a_discriminator_is_true(norm: str, judged: str, la
 
 
 def test_shared_discriminators_have_the_weights_of_one() -> None:
-    own = networks.build_discriminator(base_channels=4)
-    shared = networks.build_discriminator(base_channels=4, shared=True)
+    own = networks.build_any("discriminator", base_channels=4)
+    shared = networks.build_any("discriminator", base_channels=4, shared=True)
     assert len(own.state_dict()) == 3 * len(shared.state_dict())
     image = torch.rand(1, 3, 32, 32)
     first, second, third = shared([image, image, image])
@@ -376,9 +416,9 @@ def test_shared_discriminators_have_the_weights_of_one() -> None:
 
 def test_discriminator_options_are_checked() -> None:
     with pytest.raises(ConfigError, match="unknown setting 'norms'; did you mean 'norm'"):
-        networks.build_discriminator(norms="none")
+        networks.build_any("discriminator", norms="none")
     with pytest.raises(ConfigError, match="'none', 'instance' or 'spectral'"):
-        networks.build_discriminator(norm="batch")
+        networks.build_any("discriminator", norm="batch")
 
 
 def test_spatial_gradient_is_the_difference_to_the_next_pixel() -> None:
@@ -410,8 +450,8 @@ def test_band_energies_cancel_contrast_and_tell_blur() -> None:
 
 @pytest.mark.parametrize(("judge", "count"), [("patch", 3), ("energy", 3), ("both", 6)])
 def test_each_kind_of_judge_gives_a_logit_map_per_scale(judge: str, count: int) -> None:
-    discriminator = networks.build_discriminator(judge=judge, base_channels=4, layers=2)
-    side = discriminator.minimum_px
+    discriminator = networks.build_any("discriminator", judge=judge, base_channels=4, layers=2)
+    side = discriminator.size_rule.minimum
     logits = discriminator(pyramid(torch.rand(2, 3, side, side), 3))
     assert len(logits) == count
     assert all(scale.shape[:2] == (2, 1) and scale.numel() >= 2 for scale in logits)

@@ -1,11 +1,10 @@
-"""Networks by name: `build("mimo_unet", base_channels=16)`; discriminators in `patchgan`."""
+"""Networks by name: `build("mimo_unet", base_channels=16)`, or `build_any` for all others."""
 
 from blur2blur.networks.base import ImageNetwork, Network, SizeRule, pad_to_rule
 from blur2blur.networks.kernel_wizard import KernelWizard, KernelWizardOptions
 from blur2blur.networks.patchgan import (
     DiscriminatorOptions,
     MultiScaleDiscriminator,
-    build_discriminator,
 )
 from blur2blur.networks.registry import build, build_any, names
 
@@ -19,7 +18,6 @@ __all__ = [
     "SizeRule",
     "build",
     "build_any",
-    "build_discriminator",
     "names",
     "pad_to_rule",
 ]

@@ -13,8 +13,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from blur2blur import settings
 from blur2blur.networks.band_energy import MINIMUM_PX, BandEnergyJudge
+from blur2blur.networks.base import Network, SizeRule
 from blur2blur.settings import Settings
 
 GRADIENT_GAIN = 10.0
@@ -96,13 +96,14 @@ class PatchGAN(nn.Module):
         return gradient if self.input == "gradient" else torch.cat([image, gradient], dim=1)
 
 
-class MultiScaleDiscriminator(nn.Module):
+class MultiScaleDiscriminator(Network):
     """One or two judges on each image of a pyramid, with weights of their own or shared."""
 
     def __init__(self, options: DiscriminatorOptions) -> None:
         super().__init__()
-        self.options = options
+        self.name, self.options = "discriminator", options
         self.scales = options.scales
+        self.shared = options.shared
         count = 1 if options.shared else options.scales
         least_px = 1
         self.judges = nn.ModuleList()
@@ -113,8 +114,8 @@ class MultiScaleDiscriminator(nn.Module):
             energy = (BandEnergyJudge(options.energy_channels) for _ in range(count))
             self.judges.append(nn.ModuleList(energy))
             least_px = max(least_px, MINIMUM_PX)
-        self.minimum_px = least_px * 2 ** (options.scales - 1)
-        """Smallest side of the full-size image that leaves every scale a logit."""
+        # the smallest side of the full-size image that leaves every scale a logit
+        self.size_rule = SizeRule(multiple=1, minimum=least_px * 2 ** (options.scales - 1))
 
     def forward(self, images: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Judge images coarse to fine (a network's outputs, or a `pyramid`).
@@ -125,7 +126,7 @@ class MultiScaleDiscriminator(nn.Module):
         logits: list[Tensor] = []
         for kind in self.judges:
             assert isinstance(kind, nn.ModuleList)
-            of_scale = [*kind] * (self.scales if self.options.shared else 1)
+            of_scale = [*kind] * (self.scales if self.shared else 1)
             logits += [judge(image) for judge, image in zip(of_scale, images, strict=True)]
         return tuple(logits)
 
@@ -134,13 +135,3 @@ class MultiScaleDiscriminator(nn.Module):
         def __call__(self, images: Sequence[Tensor]) -> tuple[Tensor, ...]:
             """See `forward`."""
             ...
-
-
-def build_discriminator(**options: object) -> MultiScaleDiscriminator:
-    """Return a freshly initialised discriminator; options are those of `DiscriminatorOptions`.
-
-    Raises:
-        ConfigError: unknown option (the nearest known one is named) or a value out of range.
-    """
-    checked = settings.build(DiscriminatorOptions, options, source="discriminator")
-    return MultiScaleDiscriminator(checked)

@@ -1,12 +1,12 @@
 """Parameter names of published weight files, and ours for the same parameters.
 
 Pure functions on dictionaries of tensors; nothing is read and no network is built. MIMO-UNet files
-name their parts by list positions, ours by what they do; PatchGAN files are a flat sequence. NAFNet
-files use the names of ours already.
+name their parts by list positions, ours by what they do; PatchGAN files are a flat sequence; files
+of the kernel extractor nest the levels of its U-Net. NAFNet files use the names of ours already.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -47,6 +47,15 @@ PATCHGAN: tuple[tuple[str, str], ...] = (
     *((f"model.{3 * i - 1}", f"convs.{i}") for i in range(1, 8)),
 )
 
+# reference: feature_extractor has its convolutions at 0, 2, 4, and blocks from here on
+_FEATURE_BLOCK = 6
+_CODE_BLOCK = 19
+_UNET_LEVELS = 5
+_MOST_BLOCKS = 64
+
+SHARED_PATCHGAN = "judges.0.0."
+"""Where a `MultiScaleDiscriminator` keeps a PatchGAN that all scales share."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
@@ -77,14 +86,14 @@ def unwrap(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def is_known(content: Mapping[str, Any]) -> bool:
     """Tell whether `import_network` recognises the content of a file."""
-    state = unwrap(content)
-    return "feat_extract.0.main.0.weight" in state or (
-        "intro.weight" in state and "middle_blks.0.sca.1.weight" in state
-    )
+    return any(sign in unwrap(content) for sign in _SIGNS)
 
 
 def import_network(content: Mapping[str, Any]) -> Imported:
-    """Recognise a published MIMO-UNet, MIMO-UNet+ or NAFNet by its parameter names and shapes.
+    """Recognise a published network by its parameter names and shapes.
+
+    MIMO-UNet, MIMO-UNet+, NAFNet, the kernel extractor with or without VAE, and the discriminator
+    of Blur2Blur (PatchGAN with instance normalisation, one for all scales).
 
     Args:
         content: the loaded file, wrapped and prefixed or not.
@@ -93,33 +102,85 @@ def import_network(content: Mapping[str, Any]) -> Imported:
         CheckpointError: none of these networks.
     """
     state = unwrap(content)
-    if "feat_extract.0.main.0.weight" in state:
-        blocks = _count(state, "Encoder.0.layers.")
-        return Imported(
-            name="mimo_unet_plus" if blocks == 20 else "mimo_unet",
-            options={
-                "base_channels": len(state["feat_extract.0.main.0.weight"]),
-                "blocks": blocks,
-                "downsampling": "nearest",
-            },
-            state=mimo_unet_to_ours(state),
-        )
-    if "intro.weight" in state and "middle_blks.0.sca.1.weight" in state:
-        levels = range(_count(state, "encoders."))
-        return Imported(
-            name="nafnet",
-            options={
-                "width": len(state["intro.weight"]),
-                "encoder_blocks": [_count(state, f"encoders.{level}.") for level in levels],
-                "middle_blocks": _count(state, "middle_blks."),
-                "decoder_blocks": [_count(state, f"decoders.{level}.") for level in levels],
-            },
-            state=state,
-        )
+    for sign, read in _SIGNS.items():
+        if sign in state:
+            return read(state)
     raise CheckpointError(
-        f"weights beginning with '{next(iter(state), '')}' are of no known network; "
-        "known: MIMO-UNet, MIMO-UNet+, NAFNet"
+        f"weights beginning with '{next(iter(state), '')}' are of no known network; known: "
+        "MIMO-UNet, MIMO-UNet+, NAFNet, kernel extractor, PatchGAN"
     )
+
+
+def _import_mimo_unet(state: dict[str, Tensor]) -> Imported:
+    blocks = _count(state, "Encoder.0.layers.")
+    return Imported(
+        name="mimo_unet_plus" if blocks == 20 else "mimo_unet",
+        options={
+            "base_channels": len(state["feat_extract.0.main.0.weight"]),
+            "blocks": blocks,
+            "downsampling": "nearest",
+        },
+        state=mimo_unet_to_ours(state),
+    )
+
+
+def _import_nafnet(state: dict[str, Tensor]) -> Imported:
+    levels = range(_count(state, "encoders."))
+    return Imported(
+        name="nafnet",
+        options={
+            "width": len(state["intro.weight"]),
+            "encoder_blocks": [_count(state, f"encoders.{level}.") for level in levels],
+            "middle_blocks": _count(state, "middle_blks."),
+            "decoder_blocks": [_count(state, f"decoders.{level}.") for level in levels],
+        },
+        state=state,
+    )
+
+
+def _import_kernel_wizard(state: dict[str, Tensor]) -> Imported:
+    width = len(state["feature_extractor.0.weight"])
+    innermost = f"adapter.model.{'submodule.' * (_UNET_LEVELS - 1)}up.1.weight"
+    last_block = f"kernel_extractor.model.{_CODE_BLOCK}.conv_block.1.weight"
+    if innermost not in state or last_block not in state:
+        raise CheckpointError(f"a kernel extractor without {innermost} or {last_block}")
+    code_channels = len(state[innermost]) - 8 * width
+    options = {
+        "channels": width,
+        # of 3 convolutions and the blocks
+        "feature_blocks": _count(state, "feature_extractor.") - 3,
+        "levels": _UNET_LEVELS,
+        "code_channels": code_channels,
+        # of a stem, the convolutions of the levels, and the blocks
+        "code_blocks": _count(state, "kernel_extractor.model.") - 1 - _UNET_LEVELS,
+        # of the blocks and 4 convolutions
+        "trunk_blocks": _count(state, "recon_trunk.") - 4,
+        "vae": len(state[last_block]) == 2 * code_channels,
+    }
+    return Imported(name="kernel_wizard", options=options, state=kernel_wizard_to_ours(state))
+
+
+def _import_patchgan(state: dict[str, Tensor]) -> Imported:
+    ours = patchgan_to_ours(state)
+    return Imported(
+        name="discriminator",
+        options={
+            "base_channels": len(state["model.0.weight"]),
+            "layers": _count(ours, "convs.") - 2,
+            "norm": "instance",
+            "scales": 3,
+            "shared": True,
+        },
+        state={f"{SHARED_PATCHGAN}{key}": value for key, value in ours.items()},
+    )
+
+
+_SIGNS: Mapping[str, Callable[[dict[str, Tensor]], Imported]] = {
+    "feat_extract.0.main.0.weight": _import_mimo_unet,
+    "middle_blks.0.sca.1.weight": _import_nafnet,
+    "kernel_extractor.model.1.weight": _import_kernel_wizard,
+    "model.0.weight": _import_patchgan,
+}
 
 
 def mimo_unet_to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -140,6 +201,42 @@ def patchgan_to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def patchgan_to_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename ours of one `PatchGAN` as published. Raises CheckpointError for a foreign name."""
     return _rename(state, [(ours, theirs) for theirs, ours in PATCHGAN], "PatchGAN")
+
+
+def kernel_wizard_to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename parameters of a published kernel extractor; raises CheckpointError for others."""
+    state = unwrap(state)
+    blocks = _count(state, "recon_trunk.") - 4
+    return _rename(state, _kernel_wizard_pairs(blocks), "kernel extractor")
+
+
+def kernel_wizard_to_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename ours of `kernel_wizard` with five levels as published; raises CheckpointError else."""
+    pairs = _kernel_wizard_pairs(_count(state, "trunk."))
+    return _rename(state, [(ours, theirs) for theirs, ours in pairs], "kernel_wizard")
+
+
+def _kernel_wizard_pairs(trunk_blocks: int) -> list[tuple[str, str]]:
+    pairs = [(f"feature_extractor.{2 * i}", f"stem.{i}") for i in range(3)]
+    pairs += [("kernel_extractor.model.1", "extractor.stem")]
+    for level in range(_UNET_LEVELS):
+        down = f"kernel_extractor.model.{4 + 3 * level}"
+        pairs.append((down, f"extractor.downs.{level}"))
+        unet = f"adapter.model.{'submodule.' * level}"
+        # the outermost convolution has no activation before it
+        pairs.append((f"{unet}down.{min(level, 1)}", f"adapter.downs.{level}"))
+        pairs.append((f"{unet}up.1", f"adapter.ups.{_UNET_LEVELS - 1 - level}"))
+    for block in range(_MOST_BLOCKS):
+        for number in (1, 2):
+            features = f"feature_extractor.{_FEATURE_BLOCK + block}.conv{number}"
+            pairs.append((features, f"feature_blocks.{block}.conv{number}"))
+            code = f"kernel_extractor.model.{_CODE_BLOCK + block}.conv_block.{4 * number - 3}"
+            pairs.append((code, f"extractor.blocks.{block}.conv{number}"))
+    pairs += [("recon_trunk.#.conv#", "trunk.#.conv#")]
+    # a shuffle and an activation follow each enlargement, an activation the merge
+    tail = {"ups.0": 0, "ups.1": 3, "merge": 6, "head": 8}
+    pairs += [(f"recon_trunk.{trunk_blocks + at}", ours) for ours, at in tail.items()]
+    return pairs
 
 
 def _count(state: Mapping[str, Tensor], prefix: str) -> int:

@@ -10,6 +10,7 @@ from blur2blur.networks.base import ImageNetwork, Network
 from blur2blur.networks.kernel_wizard import KernelWizard, KernelWizardOptions
 from blur2blur.networks.mimo_unet import MimoUNet, MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNet, NAFNetOptions
+from blur2blur.networks.patchgan import DiscriminatorOptions, MultiScaleDiscriminator
 from blur2blur.settings import Settings
 
 OptionsT = TypeVar("OptionsT", bound=Settings)
@@ -31,13 +32,14 @@ class Entry(Generic[OptionsT]):
 
 
 NETWORKS: dict[str, Entry[Any]] = {
+    "discriminator": Entry(DiscriminatorOptions, MultiScaleDiscriminator),
     "kernel_wizard": Entry(KernelWizardOptions, KernelWizard),
     "mimo_unet": Entry(MimoUNetOptions, MimoUNet),
     "mimo_unet_plus": Entry(MimoUNetPlusOptions, MimoUNet),
     "nafnet": Entry(NAFNetOptions, NAFNet),
 }
 
-_NOT_FOR_IMAGES = {"kernel_wizard"}
+_NOT_FOR_IMAGES = {"discriminator", "kernel_wizard"}
 
 
 def names() -> list[str]:

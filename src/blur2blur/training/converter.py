@@ -105,7 +105,7 @@ class ConverterTask:
         sources.check_crop(
             settings.data.crop_px,
             generator.size_rule,
-            least_px=max(judge.minimum_px, blur_distance.MINIMUM_PX),
+            least_px=max(judge.size_rule.minimum, blur_distance.MINIMUM_PX),
         )
         channels_last(generator)
         channels_last(judge)

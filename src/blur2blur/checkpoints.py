@@ -22,7 +22,7 @@ from torch import Tensor
 from blur2blur import networks, settings
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.files import atomic_path
-from blur2blur.networks import ImageNetwork
+from blur2blur.networks import ImageNetwork, Network
 from blur2blur.settings import Settings
 
 HEADER_KEY = "blur2blur"
@@ -44,7 +44,8 @@ _DAMAGE_ERRORS = (
 class Header(Settings):
     """What a weight file says of itself.
 
-    `role` is what the network was trained to be: "converter" or "deblurrer".
+    `role` is what the network was trained to be: "converter", "deblurrer", "kernel" (a kernel
+    extractor) or "discriminator".
     """
 
     role: str
@@ -110,6 +111,14 @@ def is_ours(path: Path) -> bool:
 
 
 def load_network(path: Path, *, role: str | None = None) -> tuple[ImageNetwork, Header]:
+    """Rebuild a network from image to image; as `load_any`, and raises what it raises."""
+    network, header = load_any(path, role=role)
+    if not isinstance(network, ImageNetwork):
+        raise CheckpointError(f"{path} is a {header.role}, which makes no image of an image")
+    return network, header
+
+
+def load_any(path: Path, *, role: str | None = None) -> tuple[Network, Header]:
     """Rebuild the network that `path` describes, with its weights, in evaluation mode, on CPU.
 
     Args:
@@ -125,7 +134,7 @@ def load_network(path: Path, *, role: str | None = None) -> tuple[ImageNetwork, 
             f"{path} is a {header.role}, not a {role}; give what 'blur2blur train {role}' made"
         )
     try:
-        network = networks.build(header.network, **header.options)
+        network = networks.build_any(header.network, **header.options)
     except ConfigError as error:
         raise CheckpointError(
             f"{path} is damaged or of another version of blur2blur: {error}"

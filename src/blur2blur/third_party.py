@@ -1,7 +1,8 @@
-"""Deblurrers that other projects published.
+"""Networks that other projects published.
 
-MIMO-UNet(+) and NAFNet become networks of ours; others, such as FFTformer and Uformer, are
-recognised by spandrel (extra `zoo`). Files are read as numbers only; a file with code is refused.
+MIMO-UNet(+), NAFNet, kernel extractors and PatchGAN become networks of ours; other deblurrers, such
+as FFTformer and Uformer, are recognised by spandrel (extra `zoo`). Files are read as numbers only;
+a file with code is refused.
 """
 
 import math
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from blur2blur import checkpoints, networks
 from blur2blur.errors import CheckpointError, ConfigError
-from blur2blur.networks import ImageNetwork, SizeRule
+from blur2blur.networks import ImageNetwork, Network, SizeRule
 from blur2blur.networks.reference_keys import Imported, import_network, is_known
 
 if TYPE_CHECKING:
@@ -60,9 +61,12 @@ def load(path: Path) -> ImageNetwork | ThirdPartyNetwork:
     """
     if not path.is_file():
         raise CheckpointError(f"no weight file {path}")
-    content = _read_weights(path)
+    content = read_weights(path)
     if is_known(content):
-        return _ours(path, import_network(content))
+        network = _build(path, import_network(content))
+        if not isinstance(network, ImageNetwork):
+            raise CheckpointError(f"{path} is a {network.name}, which makes no image of an image")
+        return network
     try:
         import spandrel
     except ImportError as error:
@@ -101,8 +105,17 @@ def load(path: Path) -> ImageNetwork | ThirdPartyNetwork:
     return ThirdPartyNetwork(descriptor).eval()
 
 
-def _ours(path: Path, imported: Imported) -> ImageNetwork:
-    network = networks.build(imported.name, **imported.options)
+def load_any(path: Path) -> Network:
+    """Load a published network that has a counterpart here, on CPU, for evaluation.
+
+    Raises:
+        CheckpointError: missing, damaged or unsafe file, or no such network.
+    """
+    return _build(path, import_network(read_weights(path)))
+
+
+def _build(path: Path, imported: Imported) -> Network:
+    network = networks.build_any(imported.name, **imported.options)
     problem = checkpoints.first_difference(network.state_dict(), imported.state)
     if problem:
         raise CheckpointError(f"{path} is almost {imported.name}, but {problem}")
@@ -110,7 +123,12 @@ def _ours(path: Path, imported: Imported) -> ImageNetwork:
     return network.eval()
 
 
-def _read_weights(path: Path) -> dict[str, Any]:
+def read_weights(path: Path) -> dict[str, Any]:
+    """Return what a published weight file maps names to, read without running code.
+
+    Raises:
+        CheckpointError: missing, damaged, unsafe, or a suffix that no weight file has.
+    """
     suffix = path.suffix.lower()
     if suffix in PICKLE_SUFFIXES:
         return checkpoints.load_pickle_safely(path)

@@ -33,6 +33,15 @@ class Span:
     keep_stop: int
 
     @property
+    def pixels(self) -> slice:
+        """What is processed."""
+        return slice(self.start, self.stop)
+
+    def cells(self, side: int) -> slice:
+        """Return what is processed in cells of `side` pixels, which `start` is a multiple of."""
+        return slice(self.start // side, -(-self.stop // side))
+
+    @property
     def size(self) -> int:
         """Number of pixels that are processed."""
         return self.stop - self.start
@@ -80,8 +89,9 @@ def plan_axis(length: int, *, tile_px: int, overlap_px: int, align: int = 1) -> 
 
 def process_tiles(
     image: Tensor,
-    function: Callable[[Tensor], Tensor],
+    function: Callable[..., Tensor],
     *,
+    guide: Tensor | None = None,
     tile_px: int,
     overlap_px: int,
     align: int = 1,
@@ -95,6 +105,7 @@ def process_tiles(
     Args:
         image: B C H W, any range.
         function: maps N C h w to N C' h w on any device; N is B times at most `batch_size`.
+        guide: B G H/align W/align, where given: what `function` is given of it with each tile.
         tile_px: longest side of a tile in pixels.
         overlap_px: pixels that neighbours share. Tiled equals untiled (to float rounding) from
             2 r + `MAX_BLEND_PX` on, where r is the receptive field's radius in pixels.
@@ -116,8 +127,12 @@ def process_tiles(
     strip: Tensor | None = None
     for row in rows:
         for group in _equal_batches(columns, batch_size):
-            tiles = [image[..., row.start : row.stop, c.start : c.stop] for c in group]
-            results = function(torch.cat(tiles))
+            tiles = torch.cat([image[..., row.pixels, column.pixels] for column in group])
+            if guide is None:
+                results = function(tiles)
+            else:
+                cells = [guide[..., row.cells(align), column.cells(align)] for column in group]
+                results = function(tiles, torch.cat(cells))
             if output is None:
                 output = image.new_empty(batch, results.shape[1], height, width)
             if strip is None or strip.shape[-2] != row.size:

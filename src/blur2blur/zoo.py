@@ -8,9 +8,9 @@ from pathlib import Path
 from torch import nn
 
 from blur2blur import third_party
-from blur2blur.checkpoints import is_ours, load_network, read_header
+from blur2blur.checkpoints import is_ours, load_any, load_network, read_header
 from blur2blur.errors import CheckpointError
-from blur2blur.networks import ImageNetwork
+from blur2blur.networks import ImageNetwork, KernelWizard, MultiScaleDiscriminator
 from blur2blur.settings import nearest
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
@@ -90,8 +90,41 @@ def load_deblurrer(name_or_path: str) -> nn.Module:
     return third_party.load(path)
 
 
+def load_kernel_extractor(name_or_path: str) -> KernelWizard:
+    """Return a kernel extractor in evaluation mode, on CPU: ours, or a published file's.
+
+    Raises:
+        CheckpointError: neither a shipped name nor a file, or a file that is damaged, unsafe or of
+            another network.
+    """
+    path = resolve(name_or_path, role="kernel")
+    network = load_any(path, role="kernel")[0] if is_ours(path) else third_party.load_any(path)
+    if not isinstance(network, KernelWizard):
+        raise CheckpointError(
+            f"{path} is a {network.name}, no kernel extractor; give what 'blur2blur train kernel' "
+            "made, or a published file such as GOPRO_woVAE.pth"
+        )
+    return network
+
+
+def load_discriminator(path: str) -> MultiScaleDiscriminator:
+    """Return a discriminator: ours, or a published file's; raises as `load_kernel_extractor`."""
+    file = resolve(path, role="discriminator")
+    network = (
+        load_any(file, role="discriminator")[0] if is_ours(file) else third_party.load_any(file)
+    )
+    if not isinstance(network, MultiScaleDiscriminator):
+        raise CheckpointError(
+            f"{file} is a {network.name}, no discriminator; give a published file such as "
+            "latest_net_D.pth"
+        )
+    return network
+
+
 def known_blur(name_or_path: str, *, role: str) -> str | None:
-    """Return the known blur that weights of ours were trained for: a camera's name, or "pairs".
+    """Return the known blur that weights of ours were trained for.
+
+    A camera's name, "pairs", or the extractor's file where the blur was transferred.
 
     None where the file is another program's or does not tell. Raises CheckpointError as `resolve`.
     """
@@ -99,4 +132,5 @@ def known_blur(name_or_path: str, *, role: str) -> str | None:
     known = read_header(path).settings.get("known") if is_ours(path) else None
     if not isinstance(known, dict):
         return None
-    return known.get("camera") if known.get("source") == "synthetic" else known.get("source")
+    source = known.get("source", "")
+    return known.get({"synthetic": "camera", "transfer": "extractor"}.get(source, "source"))

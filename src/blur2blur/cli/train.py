@@ -1,4 +1,4 @@
-"""`blur2blur train`: deblurrer and converter."""
+"""`blur2blur train`: deblurrer, converter and kernel extractor."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from rich.table import Column
 if TYPE_CHECKING:
     from blur2blur.training.loop import Progress as Report
 
-app = typer.Typer(no_args_is_help=True, help="Train a deblurrer or a converter.")
+app = typer.Typer(no_args_is_help=True, help="Train a deblurrer, converter or kernel extractor.")
 
 Data = Annotated[Path, typer.Option("--data", help="Folder with trainA-D (see docs/data.md).")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder; an unfinished run resumes.")]
@@ -62,6 +62,21 @@ def converter(data: Data, out: Out, preset: Preset = "converter", set_: Set = No
 
     checked = settings.load(ConverterSettings, preset, set_ or [])
     run(lambda report: train_converter(data, checked, out, report), checked.run.steps, out)
+
+
+@app.command()
+def kernel(data: Data, out: Out, preset: Preset = "kernel", set_: Set = None) -> None:
+    """Train a kernel extractor, which reads the blur of pairs and lays it over other images.
+
+    Needs pairs: trainC and trainD, or folders blurry and sharp; with known.source=synthetic sharp
+    photographs suffice.
+    """
+    from blur2blur import settings
+    from blur2blur.training.launch import train_kernel
+    from blur2blur.training.settings import KernelSettings
+
+    checked = settings.load(KernelSettings, preset, set_ or [])
+    run(lambda report: train_kernel(data, checked, out, report), checked.run.steps, out)
 
 
 def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:

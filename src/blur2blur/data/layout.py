@@ -153,6 +153,25 @@ def _no_folders(root: Path) -> str:
     return f"{wanted}; 'blur2blur data split' makes trainA and trainB from a camera's photographs"
 
 
+PAIR_FOLDERS = (("blurry", "sharp"), ("blur", "sharp"))
+"""Folders of pairs without the layout, as `blur synth` and `blur transfer` make them, and REDS."""
+
+
+def find_pairs(root: Path) -> tuple[tuple[Path, Path], ...]:
+    """Return (blurry, sharp) of trainC and trainD, or of one of PAIR_FOLDERS.
+
+    Raises:
+        DataError: no such folders, one is empty, or a file has no partner or a doubtful one.
+    """
+    for first, second in PAIR_FOLDERS:
+        if (root / first).is_dir() and (root / second).is_dir():
+            blurry, sharp = (images.find_images(root / name) for name in (first, second))
+            if not blurry and not sharp:
+                raise DataError(f"{root / first} and {root / second} hold no photographs")
+            return _flawless(pair_folders(root / first, blurry, root / second, sharp), root)
+    return find(root).known_pairs()
+
+
 def pair_folders(
     first_folder: Path, first: Sequence[Path], second_folder: Path, second: Sequence[Path]
 ) -> Pairing:

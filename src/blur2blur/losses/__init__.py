@@ -8,7 +8,7 @@ from blur2blur.losses.adversarial import (
     zero_centred_penalty,
 )
 from blur2blur.losses.perceptual import FeatureLoss, PyramidLoss, feature_file_loss, vgg_loss
-from blur2blur.losses.reconstruction import frequency, reconstruction
+from blur2blur.losses.reconstruction import frequency, gaussian_divergence, reconstruction
 
 __all__ = [
     "AdversarialKind",
@@ -17,6 +17,7 @@ __all__ = [
     "discriminator_loss",
     "feature_file_loss",
     "frequency",
+    "gaussian_divergence",
     "generator_loss",
     "interpolation_penalty",
     "reconstruction",

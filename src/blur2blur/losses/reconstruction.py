@@ -56,3 +56,17 @@ def frequency(outputs: Sequence[Tensor], target: Tensor) -> Tensor:
         spectrum = torch.fft.fft2((output - scaled).float())
         terms.append(torch.view_as_real(spectrum).abs().mean())
     return torch.stack(terms).mean()
+
+
+def gaussian_divergence(mean: Tensor, deviation: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence of Gaussians from the normal one, per dimension.
+
+    Source: Kingma & Welling, ICLR 2014, arXiv 1312.6114, appendix B.
+
+    Args:
+        mean: of any shape.
+        deviation: the same shape; its sign means nothing.
+    """
+    # float32: the logarithm of a small square underflows in half precision
+    mean, variance = mean.float(), deviation.float().square()
+    return 0.5 * (mean.square() + variance - (variance + 1e-8).log() - 1).mean()

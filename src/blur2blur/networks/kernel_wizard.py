@@ -10,6 +10,7 @@ Legend: B batch, C channels, H W image size, h w size of the code map: one code 
 """
 
 import itertools
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -103,7 +104,7 @@ class KernelWizard(Network):
 
     def __init__(self, options: KernelWizardOptions) -> None:
         super().__init__()
-        self.vae = options.vae
+        self.vae, self.code_channels = options.vae, options.code_channels
         width = options.channels
         stride = _FEATURE_STRIDE * 2**options.levels
         # the blocks of the extractor mirror a map of codes at its borders: one code has no mirror
@@ -134,22 +135,41 @@ class KernelWizard(Network):
             The mean of the code, B C h w, and its deviation (its sign means nothing), None without
             `vae`.
         """
-        code = self.extractor(self._features(sharp), self._features(blurry))
+        return self._code(self._features(sharp), self._features(blurry))
+
+    def adapt(self, sharp: Tensor, code: Tensor) -> Tensor:
+        """Lay the blur of `code`, B C h w, over `sharp`, B 3 H W: sRGB, not clamped."""
+        return self._adapted(sharp, self._features(sharp), code)
+
+    def forward(
+        self, sharp: Tensor, blurry: Tensor, choose: Callable[[Tensor, Tensor | None], Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Make `blurry` again from `sharp` and a code: `extract` and `adapt` in one pass.
+
+        Args:
+            sharp: as `extract` takes it.
+            blurry: likewise.
+            choose: from mean and deviation to the code that is laid over `sharp`.
+
+        Returns:
+            The image as `adapt` returns it, and mean and deviation.
+        """
+        features = self._features(sharp)
+        mean, deviation = self._code(features, self._features(blurry))
+        return self._adapted(sharp, features, choose(mean, deviation)), mean, deviation
+
+    def _code(self, sharp: Tensor, blurry: Tensor) -> tuple[Tensor, Tensor | None]:
+        code = self.extractor(sharp, blurry)
         if not self.vae:
             return code, None
         mean, deviation = code.chunk(2, dim=1)
         return mean, deviation
 
-    def adapt(self, sharp: Tensor, code: Tensor) -> Tensor:
-        """Lay the blur of `code`, B C h w, over `sharp`, B 3 H W: sRGB, not clamped."""
-        features = self.trunk(self.adapter(self._features(sharp), code))
+    def _adapted(self, sharp: Tensor, features: Tensor, code: Tensor) -> Tensor:
+        features = self.trunk(self.adapter(features, code))
         for up in self.ups:
             features = F.leaky_relu(F.pixel_shuffle(up(features), 2), _SLOPE)
         return sharp + self.head(F.leaky_relu(self.merge(features), _SLOPE))
-
-    def forward(self, sharp: Tensor, blurry: Tensor, target: Tensor) -> Tensor:
-        """Lay the blur between `sharp` and `blurry` over `target`; all B 3 H W of one size."""
-        return self.adapt(target, self.extract(sharp, blurry)[0])
 
     def _features(self, image: Tensor) -> Tensor:
         for convolution in self.stem:

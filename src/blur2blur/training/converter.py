@@ -57,19 +57,23 @@ class ConverterTask:
 
         Args:
             settings: all settings of the run.
-            roles: `unknown_blurry`, and what the known blur is made from: `unknown_sharp`, or
-                `known_blurry` and `known_sharp`.
+            roles: `unknown_blurry`, and what the known blur is made from: `unknown_sharp`,
+                `known_blurry` and `known_sharp`, or all three where the blur of the pairs is laid
+                over the sharp images.
             fabric: device, precision and processes.
 
         Raises:
             ConfigError: unknown network, option, camera, or weights that cannot be downloaded.
-            CheckpointError: `settings.init` or `settings.deblurrer` cannot be loaded.
+            CheckpointError: a weight file that the settings name cannot be loaded.
             DataError, InputError: unusable photographs.
         """
         self.settings, self.fabric = settings, fabric
         self.run = settings.run
         self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
-        self.known = sources.KnownBlur(settings.known)
+        roles, pairs = sources.apart(roles)
+        self.known = sources.KnownBlur(
+            settings.known, fabric.device, pairs=pairs, shrink=settings.data.shrink
+        )
         blurry = sources.split(
             {"unknown_blurry": roles["unknown_blurry"]}, settings.data.validation_fraction
         )
@@ -101,7 +105,11 @@ class ConverterTask:
                 f"network '{generator.name}' returns {generator.scales} scales but "
                 f"discriminator.scales = {settings.discriminator.scales}; set them equal"
             )
-        judge = networks.MultiScaleDiscriminator(settings.discriminator)
+        judge = (
+            zoo.load_discriminator(settings.discriminator.init).train()
+            if settings.discriminator.init
+            else networks.MultiScaleDiscriminator(settings.discriminator)
+        )
         sources.check_crop(
             settings.data.crop_px,
             generator.size_rule,
@@ -137,12 +145,8 @@ class ConverterTask:
         seed, device = self.settings.run.seed, self.fabric.device
         crops = sources.validation_batch(blurry, self.settings.data, seed=seed)
         self.held_out_blurry = crops["unknown_blurry"].to(device)
-        crops = sources.validation_batch(
-            known, self.settings.data, seed=seed, margin_px=self.known.margin_px
-        )
-        self.held_out_known, _ = self.known.pair(
-            {role: image.to(device) for role, image in crops.items()},
-            torch.Generator().manual_seed(seed + sources.VALIDATION_SEED_OFFSET),
+        self.held_out_known, _ = self.known.held_out(
+            known, self.settings.data, seed=seed, device=device
         )
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from blur2blur import metrics, networks, zoo
-from blur2blur.data.datasets import Pairs, Sample
+from blur2blur.data.datasets import Sample
 from blur2blur.losses import frequency, reconstruction
 from blur2blur.training import sources
 from blur2blur.training.settings import DeblurrerSettings
@@ -28,8 +28,9 @@ class DeblurrerTask:
 
         Args:
             settings: all settings of the run.
-            roles: `known_blurry` and `known_sharp` (pairs), or `known_sharp` alone, which the known
-                camera's blur is laid over.
+            roles: `known_blurry` and `known_sharp` (pairs); or `known_sharp` alone, which the known
+                camera's blur is laid over; or the pairs and `unknown_sharp`, over which the blur
+                of the pairs is laid.
             fabric: device, precision and processes.
 
         Raises:
@@ -40,17 +41,13 @@ class DeblurrerTask:
         self.settings, self.fabric = settings, fabric
         self.run = settings.run
         self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
-        self.known = sources.KnownBlur(settings.known)
+        roles, pairs = sources.apart(roles)
+        self.known = sources.KnownBlur(
+            settings.known, fabric.device, pairs=pairs, shrink=settings.data.shrink
+        )
         split = sources.split(roles, settings.data.validation_fraction)
-        self.dataset: Dataset[Sample] = Pairs(
-            split.train,
-            crop_px=settings.data.crop_px,
-            margin_px=self.known.margin_px,
-            seed=settings.run.seed,
-            rotations=settings.data.rotations,
-            colour_jitter=settings.data.colour_jitter,
-            cache_gb=settings.data.cache_gb,
-            shrink=settings.data.shrink,
+        self.dataset: Dataset[Sample] = sources.pair_crops(
+            split.train, settings.data, seed=settings.run.seed, margin_px=self.known.margin_px
         )
         torch.manual_seed(settings.run.seed)
         network = (
@@ -65,16 +62,8 @@ class DeblurrerTask:
         self.network, self.optimiser = fabric.setup(network, optimiser)
         self.optimisers = {"generator": self.optimiser}
         self.schedules = {"generator": settings.optimiser}
-        held_out = sources.validation_batch(
-            split.validation,
-            settings.data,
-            seed=settings.run.seed,
-            margin_px=self.known.margin_px,
-        )
-        held_out = {role: crops.to(fabric.device) for role, crops in held_out.items()}
-        self.held_out_blurry, self.held_out_sharp = self.known.pair(
-            held_out,
-            torch.Generator().manual_seed(settings.run.seed + sources.VALIDATION_SEED_OFFSET),
+        self.held_out_blurry, self.held_out_sharp = self.known.held_out(
+            split.validation, settings.data, seed=settings.run.seed, device=fabric.device
         )
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -15,7 +15,14 @@ from blur2blur.errors import ConfigError, DataError
 from blur2blur.training import loop, run_folder, sources
 from blur2blur.training.converter import ConverterTask
 from blur2blur.training.deblurrer import DeblurrerTask
-from blur2blur.training.settings import ConverterSettings, DeblurrerSettings, RunSettings
+from blur2blur.training.kernel import KernelTask
+from blur2blur.training.settings import (
+    ConverterSettings,
+    DeblurrerSettings,
+    KernelSettings,
+    RunSettings,
+    TaskSettings,
+)
 from blur2blur.training.task import Task
 
 
@@ -46,17 +53,28 @@ def train_converter(
     )
 
 
-def deblurrer_roles(data: Path, settings: DeblurrerSettings) -> sources.Roles:
-    """Return the photographs `train deblurrer` learns from.
+def train_kernel(data: Path, settings: KernelSettings, out: Path, progress: loop.Progress) -> bool:
+    """Train or resume a kernel extractor in the run folder `out`; as `train_deblurrer`."""
+    roles = deblurrer_roles(data, settings)
+    return _train(lambda fabric: KernelTask(settings, roles, fabric), settings, data, out, progress)
 
-    Known pairs where `known.source` says so. Else the sharp photographs that the known blur is laid
-    over: the camera's own (trainB), or, in a folder without the A-D layout, every photograph in it.
+
+def deblurrer_roles(data: Path, settings: DeblurrerSettings | KernelSettings) -> sources.Roles:
+    """Return the photographs `train deblurrer` and `train kernel` learn from.
+
+    Known pairs where `known.source` says so: trainC and trainD, or `blurry` and `sharp` in a folder
+    without the A-D layout, as `blur synth` writes them. Else the sharp photographs that the known
+    blur is laid over: the camera's own (trainB), or, in a folder without the layout, every
+    photograph in it. With `transfer` both.
 
     Raises:
         DataError: a folder is missing or empty, or a pair is incomplete.
     """
     if settings.known.source == "pairs":
-        return _known_pairs(layout.find(data))
+        return known_pairs(data)
+    if settings.known.source == "transfer":
+        found = layout.find(data)
+        return {"unknown_sharp": found.require("trainB"), **known_pairs(data)}
     if data.is_dir() and not any((data / name).is_dir() for name in layout.FOLDERS):
         photographs = images.find_images(data)
         if not photographs:
@@ -70,18 +88,20 @@ def converter_roles(data: Path, settings: ConverterSettings) -> sources.Roles:
     found = layout.find(data)
     unknown_blurry = {"unknown_blurry": found.require("trainA")}
     if settings.known.source == "pairs":
-        return {**unknown_blurry, **_known_pairs(found)}
-    return {**unknown_blurry, "unknown_sharp": found.require("trainB")}
+        return {**unknown_blurry, **known_pairs(data)}
+    unknown = {**unknown_blurry, "unknown_sharp": found.require("trainB")}
+    return {**unknown, **known_pairs(data)} if settings.known.source == "transfer" else unknown
 
 
-def _known_pairs(found: layout.Layout) -> sources.Roles:
-    blurry, sharp = zip(*found.known_pairs(), strict=True)
+def known_pairs(data: Path) -> sources.Roles:
+    """Return the pairs of a folder as `known_blurry` and `known_sharp`; see `layout.find_pairs`."""
+    blurry, sharp = zip(*layout.find_pairs(data), strict=True)
     return {"known_blurry": blurry, "known_sharp": sharp}
 
 
 def _train(
     make_task: Callable[[Fabric], Task],
-    settings: DeblurrerSettings | ConverterSettings,
+    settings: TaskSettings,
     data: Path,
     out: Path,
     progress: loop.Progress,

@@ -29,7 +29,7 @@ from blur2blur import images
 from blur2blur.checkpoints import Header, load_pickle_safely, save_network, save_state
 from blur2blur.data.datasets import StepSampler
 from blur2blur.errors import Blur2BlurError, CheckpointError, DataError
-from blur2blur.networks import ImageNetwork
+from blur2blur.networks import Network
 from blur2blur.training.run_folder import BEST, LAST, STATE, RunLog
 from blur2blur.training.settings import OptimiserSettings
 from blur2blur.training.sheets import sheet
@@ -269,7 +269,7 @@ def train(task: Task, fabric: Fabric, folder: Path, *, progress: Progress) -> bo
 
 def _export(path: Path, task: Task, averaged: AveragedModel, position: _Position) -> None:
     network = task.networks["generator"]
-    assert isinstance(network, ImageNetwork)
+    assert isinstance(network, Network)
     header = Header(
         role=task.settings.task,
         network=network.name,

@@ -36,12 +36,24 @@ class DataSettings(Settings):
 class KnownBlurSettings(Settings):
     """Where the known blur comes from.
 
-    "pairs": trainC/trainD. "synthetic": the blur of `camera` laid over the sharp photographs.
+    "pairs": trainC/trainD as they are. "synthetic": the blur of `camera` laid over the sharp
+    photographs. "transfer": the blur of trainC/trainD laid over the sharp photographs by
+    `extractor`.
     """
 
-    source: Literal["pairs", "synthetic"] = "synthetic"
+    source: Literal["pairs", "synthetic", "transfer"] = "synthetic"
     camera: str = "known"
     overrides: list[str] = Field(default_factory=list)
+    extractor: str = ""  # weight file of a kernel extractor
+
+    @model_validator(mode="after")
+    def _extractor_is_named(self) -> Self:
+        if self.source == "transfer" and not self.extractor:
+            raise ValueError(
+                "source = 'transfer' needs known.extractor, a weight file of 'blur2blur train "
+                "kernel' or a published one"
+            )
+        return self
 
 
 class OptimiserSettings(Settings):
@@ -91,6 +103,35 @@ class DeblurrerSettings(Settings):
     run: RunSettings = RunSettings()
 
 
+class KernelLossSettings(Settings):
+    """Weights of the kernel extractor's losses (Tran et al., CVPR 2021, section 3.2)."""
+
+    reconstruction: Literal["l1", "charbonnier"] = "charbonnier"
+    kl: float = Field(default=0.0, ge=0)  # pulls codes to the normal distribution; needs vae
+    # Share of crops whose codes are laid half a crop away from where they were read: what they
+    # hold of the scene is then of no use, what they hold of the blur still is.
+    moved_codes: float = Field(default=0.5, ge=0, le=1)
+
+
+class KernelSettings(Settings):
+    """`train kernel`: learn to read the blur of pairs and to lay it over other images."""
+
+    task: Literal["kernel"] = "kernel"
+    init: str = ""  # a kernel extractor to start from: a weight file, ours or published
+    network: NetworkSettings = NetworkSettings(name="kernel_wizard")
+    data: DataSettings = DataSettings()
+    known: KnownBlurSettings = KnownBlurSettings(source="pairs")
+    loss: KernelLossSettings = KernelLossSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    run: RunSettings = RunSettings()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.known.source == "transfer":
+            raise ValueError("known.source = 'transfer' needs what is trained here; use 'pairs'")
+        return self
+
+
 class ConverterDataSettings(DataSettings):
     """Samples of the converter: blurry and sharp are drawn independently."""
 
@@ -100,6 +141,7 @@ class ConverterDataSettings(DataSettings):
 class DiscriminatorSettings(DiscriminatorOptions):
     """The judge of blur: its network's options and its optimiser's rate."""
 
+    init: str = ""  # a discriminator to start from: a weight file, whose options then hold
     learning_rate: float = Field(default=2e-4, gt=0)
     updates_per_step: PositiveInt = 1
 
@@ -137,3 +179,6 @@ class ConverterSettings(Settings):
     loss: ConverterLossSettings = ConverterLossSettings()
     optimiser: OptimiserSettings = OptimiserSettings(beta1=0.5)
     run: RunSettings = RunSettings()
+
+
+TaskSettings = DeblurrerSettings | ConverterSettings | KernelSettings

@@ -12,6 +12,7 @@ from blur2blur.blur import Camera, load_camera
 from blur2blur.data.datasets import Pairs, Sample
 from blur2blur.errors import ConfigError, DataError
 from blur2blur.networks import SizeRule
+from blur2blur.training.code_bank import CodeBank
 from blur2blur.training.settings import DataSettings, KnownBlurSettings
 from blur2blur.training.task import as_float
 
@@ -49,6 +50,16 @@ def split(roles: Roles, fraction: float) -> Split:
     )
 
 
+def apart(roles: Roles) -> tuple[Roles, Roles]:
+    """Return the roles that crops are cut from, and the pairs whose blur is laid over those.
+
+    The latter are empty where crops are cut from the pairs themselves, or there are none.
+    """
+    pairs = {role: paths for role, paths in roles.items() if role.startswith("known_")}
+    others = {role: paths for role, paths in roles.items() if role not in pairs}
+    return (others, pairs) if "unknown_sharp" in roles else (roles, {})
+
+
 def validation_batch(
     roles: Roles, settings: DataSettings, *, seed: int, margin_px: int = 0
 ) -> dict[str, Tensor]:
@@ -65,6 +76,20 @@ def validation_batch(
     return {role: as_float(batch[role]) for role in roles}
 
 
+def pair_crops(roles: Roles, settings: DataSettings, *, seed: int, margin_px: int) -> Pairs:
+    """Return the endless crops that a network for known pairs learns from; raises as `Pairs`."""
+    return Pairs(
+        roles,
+        crop_px=settings.crop_px,
+        margin_px=margin_px,
+        seed=seed,
+        rotations=settings.rotations,
+        colour_jitter=settings.colour_jitter,
+        cache_gb=settings.cache_gb,
+        shrink=settings.shrink,
+    )
+
+
 def check_crop(crop_px: int, rule: SizeRule, *, least_px: int = 0) -> None:
     """Refuse crops that the networks cannot take. Raises ConfigError with the nearest that fits."""
     fitting = rule.padded(max(crop_px, least_px), 1)[0]
@@ -76,16 +101,33 @@ def check_crop(crop_px: int, rule: SizeRule, *, least_px: int = 0) -> None:
 
 
 class KnownBlur:
-    """Where known-blur images come from: pairs as they are, or a camera's blur over sharp ones."""
+    """Where known-blur images come from: pairs as they are, or a blur laid over sharp images."""
 
-    def __init__(self, settings: KnownBlurSettings) -> None:
-        """Read the camera, if there is one.
+    def __init__(
+        self,
+        settings: KnownBlurSettings,
+        device: torch.device,
+        *,
+        pairs: Roles | None = None,
+        shrink: int = 1,
+    ) -> None:
+        """Read the camera, or the kernel extractor and the codes of the pairs.
+
+        Args:
+            settings: says which.
+            device: where `pair` is called.
+            pairs: `known_blurry` and `known_sharp`, whose blur is transferred; needed by that
+                source alone.
+            shrink: the pairs are averaged down by this factor, as the photographs are.
 
         Raises:
             ConfigError: an unknown camera, or one whose blur differs from place to place, which
                 cannot be laid over crops.
+            CheckpointError: the kernel extractor cannot be loaded.
+            InputError: pairs that it cannot take.
         """
         self._camera: Camera | None = None
+        self._bank: CodeBank | None = None
         self.margin_px = 0
         if settings.source == "synthetic":
             camera = load_camera(settings.camera, settings.overrides)
@@ -98,6 +140,9 @@ class KnownBlur:
             self._camera = Camera(camera)
             kernels_B1KK = self._camera.sample_kernels(1, torch.Generator())
             self.margin_px = kernels_B1KK.shape[-1] // 2
+        elif settings.source == "transfer":
+            assert pairs
+            self._bank = CodeBank(settings.extractor, pairs, device, shrink=shrink)
 
     @torch.no_grad()
     def pair(
@@ -110,11 +155,28 @@ class KnownBlur:
                 more on each side than is returned: the blur reaches that far.
             generator: draws the blur.
         """
-        if self._camera is None:
+        if "known_blurry" in roles:
             return roles["known_blurry"], roles["known_sharp"]
         (sharp,) = roles.values()
-        # photographs are stored in 8 bits: steps must not tell known from unknown blur
-        blurry = (self._camera.blur(sharp, generator) * 255).round() / 255
+        if self._bank is not None:
+            return _as_stored(self._bank.blur(sharp, generator)), sharp
+        assert self._camera is not None
+        blurry = _as_stored(self._camera.blur(sharp, generator))
         end = -self.margin_px or None
         inside = (..., slice(self.margin_px, end), slice(self.margin_px, end))
         return blurry[inside], sharp[inside]
+
+    def held_out(
+        self, roles: Roles, settings: DataSettings, *, seed: int, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """Return a fixed batch of known blurry and known sharp crops, as `pair` does."""
+        crops = validation_batch(roles, settings, seed=seed, margin_px=self.margin_px)
+        return self.pair(
+            {role: images.to(device) for role, images in crops.items()},
+            torch.Generator().manual_seed(seed + VALIDATION_SEED_OFFSET),
+        )
+
+
+def _as_stored(image: Tensor) -> Tensor:
+    """Round to 8 bits, as photographs are: steps must not tell known from unknown blur."""
+    return (image * 255).round() / 255

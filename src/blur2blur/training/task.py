@@ -11,12 +11,7 @@ from torch.utils.data import Dataset
 
 from blur2blur.data.datasets import Sample
 from blur2blur.errors import DataError
-from blur2blur.training.settings import (
-    ConverterSettings,
-    DeblurrerSettings,
-    OptimiserSettings,
-    RunSettings,
-)
+from blur2blur.training.settings import OptimiserSettings, RunSettings, TaskSettings
 
 Batch = Mapping[str, Any]
 
@@ -35,7 +30,7 @@ class Task(Protocol):
     higher_is_better: bool
 
     @property
-    def settings(self) -> DeblurrerSettings | ConverterSettings:
+    def settings(self) -> TaskSettings:
         """All settings of the run; `settings.task` is the role of the exported weights."""
         ...
 

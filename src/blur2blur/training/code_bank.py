@@ -1,0 +1,163 @@
+"""The blurs of many pairs as codes: read once, kept on disk, drawn in every training step.
+
+Reading a code costs as much as laying it over an image, and decoding the pair more than both; the
+pairs do not change during a run, nor from one run to the next.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from blur2blur import zoo
+from blur2blur.blur.transfer import Code, check_pair, draw_code, fit_code, read_code
+from blur2blur.data.decoding import DecodedImages
+from blur2blur.errors import InputError
+from blur2blur.files import atomic_path, cache_folder
+from blur2blur.networks import pad_to_rule
+from blur2blur.training.task import as_float, channels_last
+
+_log = logging.getLogger(__name__)
+
+
+class CodeBank:
+    """Lays the blurs of pairs over other images, with a frozen kernel extractor."""
+
+    def __init__(
+        self,
+        extractor: str,
+        pairs: Mapping[str, Sequence[Path]],
+        device: torch.device,
+        *,
+        shrink: int = 1,
+    ) -> None:
+        """Read the codes of `pairs`, or what an earlier run kept of them.
+
+        Args:
+            extractor: weight file of a kernel extractor.
+            pairs: `known_blurry` and `known_sharp`.
+            device: where `blur` is called.
+            shrink: the pairs are averaged down by this factor.
+
+        Raises:
+            CheckpointError: the kernel extractor cannot be loaded.
+            InputError: a pair that cannot be read, of two sizes, or too small for the extractor.
+        """
+        self._device = device
+        self._network = zoo.load_kernel_extractor(extractor).requires_grad_(False).to(device)
+        channels_last(self._network)
+        blurry, sharp = pairs["known_blurry"], pairs["known_sharp"]
+        weights = zoo.resolve(extractor, role="kernel")
+        kept = (
+            cache_folder() / "codes" / f"{_fingerprint(weights, blurry, sharp, shrink)}.safetensors"
+        )
+        codes = _load(kept, len(blurry))
+        if codes is None:
+            codes = self._read(
+                DecodedImages(blurry, shrink=shrink), DecodedImages(sharp, shrink=shrink)
+            )
+            _keep(kept, codes)
+        self._codes = codes
+
+    @torch.no_grad()
+    def blur(self, sharp: Tensor, generator: torch.Generator) -> Tensor:
+        """Lay the blur of a random pair, as it is somewhere in that pair, over each image.
+
+        Args:
+            sharp: B 3 H W, sRGB in [0, 1].
+            generator: draws the pair and the place, and with a VAE the code around the pair's.
+
+        Returns:
+            B 3 H W, sRGB in [0, 1].
+        """
+        height, width = sharp.shape[-2:]
+        padded = pad_to_rule(sharp, self._network.size_rule)
+        stride = self._network.size_rule.multiple
+        size = padded.shape[-2] // stride, padded.shape[-1] // stride
+        codes = torch.stack([self._draw(*size, generator) for _ in sharp])
+        # half precision suffices: the network's output is a residual, rounded to 8 bits later
+        with torch.autocast(self._device.type, torch.bfloat16):
+            blurred = self._network.adapt(padded, codes.to(self._device))
+        return blurred[..., :height, :width].float().clamp(0, 1)
+
+    def _draw(self, height: int, width: int, generator: torch.Generator) -> Tensor:
+        code = self._codes[int(torch.randint(len(self._codes), (), generator=generator))]
+        drawn = draw_code(
+            code.mean.float(),
+            None if code.deviation is None else code.deviation.float(),
+            generator,
+        )
+        for dim, wanted in ((1, height), (2, width)):
+            room = drawn.shape[dim] - wanted
+            if room > 0:
+                first = int(torch.randint(room + 1, (), generator=generator))
+                drawn = drawn.narrow(dim, first, wanted)
+        return fit_code(drawn, height, width)
+
+    def _read(self, blurry: DecodedImages, sharp: DecodedImages) -> list[Code]:
+        codes: list[Code] = []
+        for index, path in enumerate(blurry.paths):
+            images = [_image(decoded, index) for decoded in (sharp, blurry)]
+            try:
+                check_pair(images[0], images[1], self._network)
+            except InputError as error:
+                raise InputError(f"{path} and {sharp.paths[index]}: {error}") from error
+            with torch.autocast(self._device.type, torch.bfloat16):
+                code = read_code(images[0], images[1], self._network)
+            codes.append(code)
+        return [
+            Code(
+                mean=code.mean.half().cpu(),
+                deviation=None if code.deviation is None else code.deviation.half().cpu(),
+            )
+            for code in codes
+        ]
+
+
+def _image(decoded: DecodedImages, index: int) -> Tensor:
+    return as_float(torch.from_numpy(decoded[index]).permute(2, 0, 1)[None])[0]
+
+
+def _fingerprint(weights: Path, blurry: Sequence[Path], sharp: Sequence[Path], shrink: int) -> str:
+    """Return a name for the codes that changes with the weights, the files and their reduction."""
+    told = hashlib.sha256(weights.read_bytes())
+    told.update(str(shrink).encode())
+    for path in (*blurry, *sharp):
+        state = path.stat()
+        told.update(
+            f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0".encode(
+                errors="surrogateescape"
+            )
+        )
+    return told.hexdigest()[:32]
+
+
+def _load(path: Path, count: int) -> list[Code] | None:
+    """Return what `_keep` wrote; None where there is nothing, or nothing that can be used."""
+    try:
+        kept = load_file(path)
+        return [
+            Code(mean=kept[f"{index}.mean"], deviation=kept.get(f"{index}.deviation"))
+            for index in range(count)
+        ]
+    except (SafetensorError, OSError, KeyError):
+        return None
+
+
+def _keep(path: Path, codes: Sequence[Code]) -> None:
+    tensors = {f"{index}.mean": code.mean for index, code in enumerate(codes)}
+    for index, code in enumerate(codes):
+        if code.deviation is not None:
+            tensors[f"{index}.deviation"] = code.deviation
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    except InputError as error:
+        # the next run reads the codes again; this one needs no file
+        _log.warning("the codes of the pairs are not kept: %s", error)

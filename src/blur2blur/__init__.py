@@ -16,8 +16,10 @@ from blur2blur.errors import (
 
 if TYPE_CHECKING:
     from blur2blur.blur import Camera, load_camera
+    from blur2blur.blur.transfer import transfer_blur
     from blur2blur.evaluation import evaluate
     from blur2blur.inference import Pipeline
+    from blur2blur.zoo import load_kernel_extractor
 
     __version__: str
 
@@ -32,6 +34,8 @@ __all__ = [
     "__version__",
     "evaluate",
     "load_camera",
+    "load_kernel_extractor",
+    "transfer_blur",
 ]
 
 _HOMES = {
@@ -39,6 +43,8 @@ _HOMES = {
     "Pipeline": "blur2blur.inference",
     "evaluate": "blur2blur.evaluation",
     "load_camera": "blur2blur.blur",
+    "load_kernel_extractor": "blur2blur.zoo",
+    "transfer_blur": "blur2blur.blur.transfer",
 }
 
 

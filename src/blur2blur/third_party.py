@@ -6,6 +6,8 @@ a file with code is refused.
 """
 
 import math
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +17,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from blur2blur import checkpoints, networks
+from blur2blur.checkpoints import Header
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.networks import ImageNetwork, Network, SizeRule
 from blur2blur.networks.reference_keys import Imported, import_network, is_known
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
+
+_FIXED_ROLES = {"kernel_wizard": "kernel", "discriminator": "discriminator"}
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".pkl", ".ckpt")
 
@@ -112,6 +117,51 @@ def load_any(path: Path) -> Network:
         CheckpointError: missing, damaged or unsafe file, or no such network.
     """
     return _build(path, import_network(read_weights(path)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedFile:
+    """A published file as a network of ours, and the header that a weight file of it gets."""
+
+    network: Network
+    header: Header
+
+
+def import_file(path: Path, out: Path, *, role: str) -> ImportedFile:
+    """Recognise a published weight file, in order to write it as `out`; writes nothing.
+
+    Args:
+        path: the published file.
+        out: the file to be written.
+        role: "converter" or "deblurrer" for a network from image to image; "auto" takes a file
+            named as Blur2Blur names its generators, `*_net_G.*`, for a converter.
+
+    Raises:
+        CheckpointError: as `load_any`, or a file that is of blur2blur already.
+        ConfigError: an unknown role, a role that the network cannot have, or an unfit `out`.
+    """
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"{out}: weights are written as .safetensors; give it that suffix")
+    if out.exists():
+        raise ConfigError(f"{out} exists; choose another name or delete it")
+    if checkpoints.is_ours(path):
+        raise CheckpointError(f"{path} is a weight file of blur2blur already; use it as it is")
+    network = load_any(path)
+    fixed = _FIXED_ROLES.get(network.name)
+    possible = ["converter", "deblurrer"] if fixed is None else [fixed]
+    if role not in ("auto", *possible):
+        raise ConfigError(
+            f"--role {role}: {path} is a {network.name}, which can be: {', '.join(possible)}"
+        )
+    if role == "auto":
+        role = fixed or ("converter" if path.stem.endswith("_net_G") else "deblurrer")
+    header = Header(
+        role=role,
+        network=network.name,
+        options=network.options.model_dump(),
+        version=version("blur2blur"),
+    )
+    return ImportedFile(network=network, header=header)
 
 
 def _build(path: Path, imported: Imported) -> Network:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from blur2blur import images
 from blur2blur.blur import load_camera, synth
+from blur2blur.blur.plans import Planned
 from blur2blur.cli.blur import app
 from blur2blur.errors import ConfigError, DataError, InputError
 
@@ -66,7 +67,7 @@ def test_pairs_kernels_and_record(photos: Path, tmp_path: Path):
     torch.testing.assert_close(blurry, expected, atol=0.51 / 255, rtol=0)
 
 
-def _pair(photos: Path, out: Path, name: str) -> synth.Pair:
+def _pair(photos: Path, out: Path, name: str) -> Planned:
     pairs = synth.plan(photos, out, load_camera("known-small"), 3, 1)
     return next(pair for pair in pairs if pair.name == name)
 

@@ -30,6 +30,8 @@ PUBLIC = [
     "__version__",
     "evaluate",
     "load_camera",
+    "load_kernel_extractor",
+    "transfer_blur",
 ]
 HEAVY = {"torch", "torchvision", "lightning", "numpy", "cv2", "PIL", "skimage", "torchmetrics"}
 

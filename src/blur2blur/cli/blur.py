@@ -1,16 +1,34 @@
-"""`blur2blur blur`: what the blur engine does for itself."""
+"""`blur2blur blur`: blurry/sharp pairs from sharp photographs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from blur2blur.blur.plans import Planned
+
 app = typer.Typer(no_args_is_help=True)
+
+SharpDir = Annotated[Path, typer.Option("--to", help="Folder of sharp photographs to blur.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Receives blurry/, sharp/, transfer.json.")]
+Count = Annotated[
+    int | None, typer.Option(min=1, help="Pairs in all; without it one of each photograph.")
+]
+Network = Annotated[
+    str, typer.Option(help="A kernel extractor: a name that ships, or a weight file.")
+]
+Seed = Annotated[int, typer.Option(help="Same seed, same files.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+
+DEFAULT_EXTRACTOR = "kernel-small"
 
 
 @app.callback()
 def blur() -> None:
-    """Simulate cameras: blurry/sharp pairs from sharp photographs."""
+    """Make blurry/sharp pairs from sharp photographs: simulated, transferred or new blur."""
 
 
 @app.command()
@@ -32,32 +50,124 @@ def synth(
     The same command again makes only what is missing. A file that cannot be read is reported and
     left out; the exit code is then 1.
     """
+    from blur2blur import images
+    from blur2blur.blur import Camera, load_camera, synth
+
+    settings = load_camera(camera, set_ or [])
+    pairs = synth.plan(sharp_dir, out, settings, seed, count_per_image)
+    taker = Camera(settings)
+
+    def prepare(pair: "Planned") -> "Callable[[], None]":
+        sharp = images.read_rgb(pair.source)
+        return lambda: synth.make(pair, taker, sharp, out)
+
+    _make_all(pairs, lambda pair: synth.is_made(pair, out), prepare, out)
+
+
+@app.command()
+def transfer(
+    pairs_dir: Annotated[
+        Path, typer.Option("--from", help="Pairs whose blur is taken: trainC+trainD, blurry+sharp.")
+    ],
+    sharp_dir: SharpDir,
+    out: Out,
+    count: Count = None,
+    network: Network = DEFAULT_EXTRACTOR,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Lay the blur of pairs over other sharp photographs: more pairs to train on.
+
+    Each photograph gets the blur of a pair chosen at random, and keeps its size. The same command
+    again makes only what is missing. What cannot be read is reported and left out; the exit code
+    is then 1.
+    """
+    from blur2blur import images, zoo
+    from blur2blur.blur import augment
+    from blur2blur.data import layout
+    from blur2blur.inference.pipeline import find_device
+
+    place = find_device(device)
+    wizard = zoo.load_kernel_extractor(network).to(place)
+    pairs = layout.find_pairs(pairs_dir)
+    blur = f"of {pairs_dir.resolve()}"
+    planned = augment.plan(sharp_dir, out, blur=blur, network=network, seed=seed, count=count)
+
+    def prepare(pair: "Planned") -> "Callable[[], None]":
+        sharp = images.read_rgb(pair.source)
+        code = augment.code_of_a_pair(pair, pairs, wizard)
+        return lambda: augment.make(pair, sharp, code, wizard, out)
+
+    _make_all(planned, lambda pair: augment.is_made(pair, out), prepare, out)
+
+
+@app.command()
+def sample(
+    sharp_dir: SharpDir,
+    out: Out,
+    network: Annotated[str, typer.Option(help="A kernel extractor that was trained with a VAE.")],
+    count: Count = None,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="Below 1 the blurs are nearer to the average one.")
+    ] = 1.0,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Draw new blurs, which no pair has, and lay them over sharp photographs.
+
+    Each is the same everywhere in its photograph. Resumes and reports as `transfer` does.
+    """
+    import torch
+
+    from blur2blur import images, zoo
+    from blur2blur.blur import augment
+    from blur2blur.blur.transfer import new_code
+    from blur2blur.inference.pipeline import find_device
+
+    wizard = zoo.load_kernel_extractor(network).to(find_device(device))
+    new_code(wizard, torch.Generator(), temperature)  # refuses a network that has none
+    blur = f"new, temperature {temperature}"
+    planned = augment.plan(sharp_dir, out, blur=blur, network=network, seed=seed, count=count)
+
+    def prepare(pair: "Planned") -> "Callable[[], None]":
+        sharp = images.read_rgb(pair.source)
+        code = new_code(wizard, torch.Generator().manual_seed(pair.seed), temperature)
+        return lambda: augment.make(pair, sharp, code, wizard, out)
+
+    _make_all(planned, lambda pair: augment.is_made(pair, out), prepare, out)
+
+
+def _make_all(
+    pairs: "Sequence[Planned]",
+    is_made: "Callable[[Planned], bool]",
+    prepare: "Callable[[Planned], Callable[[], None]]",
+    out: Path,
+) -> None:
+    """Make what is missing under a progress bar; exit with 1 where something could not be read.
+
+    `prepare` reads, and returns what writes: files that cannot be read are left out, but a disk
+    that cannot be written ends it all.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
 
-    from blur2blur import images
-    from blur2blur.blur import Camera, load_camera, synth
     from blur2blur.errors import InputError
 
-    settings = load_camera(camera, set_ or [])
-    pairs = synth.plan(sharp_dir, out, settings, seed, count_per_image)
-    todo = [pair for pair in pairs if not synth.is_made(pair, out)]
+    todo = [pair for pair in pairs if not is_made(pair)]
     console = Console(stderr=True, soft_wrap=True)
-    failed: set[Path] = set()
-    taker = Camera(settings)
+    failed: set[str] = set()
     with Progress(console=console, disable=not console.is_terminal) as progress:
         for pair in progress.track(todo, description="photographing"):
-            if pair.source in failed:
-                continue
             try:
-                sharp = images.read_rgb(pair.source)
+                write = prepare(pair)
             except InputError as error:
-                failed.add(pair.source)
-                console.print(f"[bold red]failed:[/] {escape(str(error))}")
+                if str(error) not in failed:
+                    console.print(f"[bold red]failed:[/] {escape(str(error))}")
+                failed.add(str(error))
                 continue
-            synth.make(pair, taker, sharp, out)
-    made = sum(synth.is_made(pair, out) for pair in todo)
+            write()
+    made = sum(is_made(pair) for pair in todo)
     typer.echo(f"{out}: {made} pairs made, {len(pairs) - len(todo)} were there")
     if failed:
         typer.echo(f"{len(failed)} of the photographs could not be read", err=True)

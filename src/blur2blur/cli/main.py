@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from blur2blur.cli import blur, data, train
+from blur2blur.cli import blur, data, models, train
 from blur2blur.cli.deblur import deblur
 from blur2blur.cli.evaluate import evaluate
 from blur2blur.errors import Blur2BlurError
@@ -25,6 +25,7 @@ app.command()(evaluate)
 app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")
 app.add_typer(blur.app, name="blur")
+app.add_typer(models.app, name="models")
 
 
 def _print_version(wanted: bool) -> None:

@@ -86,7 +86,7 @@ def unwrap(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def is_known(content: Mapping[str, Any]) -> bool:
     """Tell whether `import_network` recognises the content of a file."""
-    return any(sign in unwrap(content) for sign in _SIGNS)
+    return _reader(unwrap(content)) is not None
 
 
 def import_network(content: Mapping[str, Any]) -> Imported:
@@ -102,13 +102,20 @@ def import_network(content: Mapping[str, Any]) -> Imported:
         CheckpointError: none of these networks.
     """
     state = unwrap(content)
-    for sign, read in _SIGNS.items():
-        if sign in state:
-            return read(state)
-    raise CheckpointError(
-        f"weights beginning with '{next(iter(state), '')}' are of no known network; known: "
-        "MIMO-UNet, MIMO-UNet+, NAFNet, kernel extractor, PatchGAN"
-    )
+    read = _reader(state)
+    if read is None:
+        raise CheckpointError(
+            f"weights beginning with '{next(iter(state), '')}' are of no known network; known: "
+            "MIMO-UNet, MIMO-UNet+, NAFNet, kernel extractor, PatchGAN"
+        )
+    return read(state)
+
+
+def _reader(state: Mapping[str, Tensor]) -> Callable[[dict[str, Tensor]], Imported] | None:
+    for sign, (kernel_px, read) in _SIGNS.items():
+        if sign in state and state[sign].shape[-1] == kernel_px:
+            return read
+    return None
 
 
 def _import_mimo_unet(state: dict[str, Tensor]) -> Imported:
@@ -175,11 +182,12 @@ def _import_patchgan(state: dict[str, Tensor]) -> Imported:
     )
 
 
-_SIGNS: Mapping[str, Callable[[dict[str, Tensor]], Imported]] = {
-    "feat_extract.0.main.0.weight": _import_mimo_unet,
-    "middle_blks.0.sca.1.weight": _import_nafnet,
-    "kernel_extractor.model.1.weight": _import_kernel_wizard,
-    "model.0.weight": _import_patchgan,
+# a parameter that tells the network, and the side of its kernel
+_SIGNS: Mapping[str, tuple[int, Callable[[dict[str, Tensor]], Imported]]] = {
+    "feat_extract.0.main.0.weight": (3, _import_mimo_unet),
+    "middle_blks.0.sca.1.weight": (1, _import_nafnet),
+    "kernel_extractor.model.1.weight": (7, _import_kernel_wizard),
+    "model.0.weight": (4, _import_patchgan),
 }
 
 

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from blur2blur import images
-from blur2blur.data.layout import named
 from blur2blur.data.published import Folders, Lists, Published, Structure, Unpaired
 from blur2blur.errors import DataError
 
@@ -49,6 +48,7 @@ class Found:
 
 
 _NONE = Split()
+_NAMED = 3
 
 
 def find(source_dir: Path, dataset: Published, subset: str, *, with_test: bool) -> Found:
@@ -110,31 +110,27 @@ def _by_folders(
     if not blurry:
         return None
     sharp = _matches(structure.sharp, texts)
-    groups = sorted(structure.sharp.groupindex)
-    partners = _by_key(sharp, groups)
-    splits_of = _splits(blurry, source_dir)
+    _by_key(blurry, tuple(structure.blurry.groupindex))  # refuses twins
+    shared = tuple(structure.sharp.groupindex)
+    partners = _by_key(sharp, shared)
     wanted = {"train", dataset.test_split} if with_test else {"train"}
     pairs: dict[str, list[tuple[Image, Image]]] = {split: [] for split in wanted}
     lonely: list[Path] = []
-    for key, path in _by_key(blurry, sorted(structure.blurry.groupindex)).items():
-        split = splits_of[path]
-        values = dict(zip(sorted(structure.blurry.groupindex), key, strict=True))
-        partner = partners.pop(tuple(values[group] for group in groups), None)
+    for path, split in _splits(blurry, source_dir).items():
+        partner = partners.pop(_key(blurry[path], shared), None)
         if split not in wanted:
             continue
         if partner is None:
             lonely.append(path)
             continue
-        one, other = (
-            Image(scene=values["scene"], number=values["number"], path=side)
-            for side in (path, partner)
-        )
+        scene, number = _key(blurry[path], ("scene", "number"))
+        one, other = (Image(scene=scene, number=number, path=side) for side in (path, partner))
         pairs[split].append((one, other))
-    if "split" in groups:  # else sharp images of a split that is not there would count
+    if "split" in shared:  # else the sharp images of a split that was not unpacked would count
         lonely += [
             path for path in partners.values() if (sharp[path].get("split") or "train") in wanted
         ]
-    _refuse_lonely(lonely, dataset)
+    _refuse_lonely(lonely, source_dir, dataset)
     return Found(
         train=Split(pairs=tuple(sorted(pairs["train"]))),
         test=Split(pairs=tuple(sorted(pairs.get(dataset.test_split, ())))),
@@ -155,14 +151,18 @@ def _matches(
     return found
 
 
+def _key(match: Mapping[str, str | None], groups: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of `groups`, "" for an absent one."""
+    return tuple(match.get(group) or "" for group in groups)
+
+
 def _by_key(
     matches: Mapping[Path, Mapping[str, str | None]], groups: Sequence[str]
 ) -> dict[tuple[str, ...], Path]:
-    """Return the values of `groups` -> path; an absent value is "". Raises DataError for twins."""
+    """Return the values of `groups` -> path. Raises DataError where two paths have the same."""
     found: dict[tuple[str, ...], Path] = {}
-    for path, values in matches.items():
-        key = tuple(values.get(group) or "" for group in groups)
-        twin = found.setdefault(key, path)
+    for path, match in matches.items():
+        twin = found.setdefault(_key(match, groups), path)
         if twin != path:
             raise DataError(f"{twin} and {path} are the same image twice; give one copy of it")
     return found
@@ -208,46 +208,63 @@ def _by_lists(
 
 
 def _listed(name: str, structure: Lists, source_dir: Path, dataset: Published) -> Split | None:
-    beside = source_dir.resolve().parent / name
-    file = next(_files_named(name, source_dir), beside)
+    """Return the pairs of one list, None where there is no such list."""
+    file = next(_files_named(name, source_dir), source_dir.resolve().parent / name)
     if not file.is_file():
         return None
-    text = file.read_text(encoding="utf-8", errors="replace")
-    lines = [line.split() for line in text.splitlines()]
+    lines = _read_list(file, structure)
+    if not lines:
+        return _NONE
+    folder, skipped = _base(lines[0][0], file, source_dir)
     pairs: list[tuple[Image, Image]] = []
-    missing: list[Path] = []
-    base: tuple[Path, int] | None = None
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
-        match = structure.blurry.search(line[1]) if len(line) == 2 else None
-        if match is None or any(".." in word or word.startswith("/") for word in line):
-            raise DataError(
-                f"{file}, line {number}: not the two paths of a sharp and a blurry file"
-            )
-        base = base or _base(line, file, source_dir)
-        folder, skipped = base
-        sharp, blurry = (folder.joinpath(*PurePosixPath(word).parts[skipped:]) for word in line)
-        missing += [path for path in (sharp, blurry) if not path.is_file()]
-        scene, index = match["scene"], match["number"]
-        one, other = (Image(scene=scene, number=index, path=path) for path in (blurry, sharp))
+    missing: list[str] = []
+    for sharp_text, match in lines:
+        blurry, sharp = (
+            folder.joinpath(*PurePosixPath(text).parts[skipped:])
+            for text in (match.string, sharp_text)
+        )
+        missing += [
+            text
+            for path, text in ((blurry, match.string), (sharp, sharp_text))
+            if not path.is_file()
+        ]
+        one, other = (
+            Image(scene=match["scene"], number=match["number"], path=path)
+            for path in (blurry, sharp)
+        )
         pairs.append((one, other))
     if missing:
         raise DataError(
             f"{file.name} lists {len(missing)} files that are not in {source_dir}: "
-            f"{named(missing)}; unpack {dataset.title} again, whole"
+            f"{_first(missing)}; unpack {dataset.title} again, whole"
         )
     return Split(pairs=tuple(sorted(pairs)))
 
 
-def _base(line: Sequence[str], file: Path, source_dir: Path) -> tuple[Path, int]:
+def _read_list(file: Path, structure: Lists) -> list[tuple[str, re.Match[str]]]:
+    """Return the sharp path and the matched blurry path of each line."""
+    found: list[tuple[str, re.Match[str]]] = []
+    text = file.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        match = structure.blurry.search(words[1]) if len(words) == 2 else None
+        if match is None or any(word.startswith("/") or ".." in word for word in words):
+            raise DataError(f"{file}, line {number}: not the paths of a sharp and a blurry file")
+        found.append((words[0], match))
+    return found
+
+
+def _base(text: str, file: Path, source_dir: Path) -> tuple[Path, int]:
     """Return the folder that listed paths start from, and how many of their parts to skip."""
-    parts = PurePosixPath(line[0]).parts
-    source = source_dir.resolve()
-    for folder, skipped in ((file.parent, 0), (source, 0), (source.parent, 0), (source, 1)):
+    parts = PurePosixPath(text).parts
+    source, beside = source_dir.resolve(), file.resolve().parent
+    whole = [(folder, 0) for folder in (beside, beside.parent, source, source.parent)]
+    for folder, skipped in (*whole, (beside, 1), (source, 1)):
         if folder.joinpath(*parts[skipped:]).is_file():
             return folder, skipped
-    return file.parent, 0
+    return source, 0
 
 
 def _unpaired(structure: Unpaired, dataset: Published, texts: Mapping[Path, str]) -> Found | None:
@@ -280,9 +297,15 @@ def _files_named(name: str, folder: Path) -> Iterator[Path]:
             yield Path(parent, name)
 
 
-def _refuse_lonely(lonely: Sequence[Path], dataset: Published) -> None:
+def _refuse_lonely(lonely: Sequence[Path], source_dir: Path, dataset: Published) -> None:
     if lonely:
+        shown = _first([path.relative_to(source_dir).as_posix() for path in lonely])
         raise DataError(
-            f"{len(lonely)} images of {dataset.title} have no blurry or sharp partner: "
-            f"{named(lonely)}; unpack it again, whole"
+            f"{len(lonely)} images of {dataset.title} lack their blurry or sharp partner: {shown}; "
+            "unpack it again, whole"
         )
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

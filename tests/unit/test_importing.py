@@ -52,6 +52,41 @@ def counts(out: Path) -> dict[str, int]:
     return {name: len(found.files(name)) for name in layout.FOLDERS if found.files(name)}
 
 
+PAIRED = [name for name in published.DATASETS if name != "phonecraft"]
+
+
+@pytest.mark.parametrize("name", PAIRED)
+class TestPairs:
+    def test_pairs_have_equal_names_and_belong_together(self, name: str, tmp_path: Path):
+        source = dataset_trees.make(tmp_path / "in", name)
+        run(source, name, tmp_path / "out", role="known")
+        run(source, name, tmp_path / "out", role="unknown")
+        found = layout.find(tmp_path / "out")
+        pairs = [*found.known_pairs(), *found.test_pairs()]
+        assert len(pairs) == len(found.known_blurry) + len(found.test_blurry) > 0
+        for blurry, sharp in pairs:
+            assert blurry.relative_to(blurry.parents[1]) == sharp.relative_to(sharp.parents[1])
+            one, other = (self.identity(name, path.resolve()) for path in (blurry, sharp))
+            assert one == other
+
+    @staticmethod
+    def identity(name: str, path: Path) -> tuple[str, ...]:
+        """Return what a blurry image and its own sharp one have in common."""
+        digits = tuple(part for part in path.parts if any(c.isdigit() for c in part))
+        last = path.stem.replace("blur_", "").replace("gt_", "").removesuffix("_4")
+        scene = path.parts[-3] if name not in ("reds", "hide") else path.parts[-2]
+        if name == "hide":
+            return (last,)
+        return (scene, last) if name != "rsblur" else digits
+
+    def test_no_scene_on_two_sides(self, name: str, tmp_path: Path):
+        source = dataset_trees.make(tmp_path / "in", name)
+        plan = importing.plan(source, name, role="unknown", subset=None, blurry_share=None)
+        sides = set(plan.scenes["trainA"]), set(plan.scenes["trainB"])
+        assert all(sides)
+        assert not sides[0] & sides[1]
+
+
 @pytest.mark.parametrize("name", published.DATASETS)
 class TestEveryDataset:
     def test_as_it_unpacks(self, name: str, tmp_path: Path):
@@ -81,36 +116,6 @@ class TestEveryDataset:
         source.rename(tmp_path / "in/data")
         run(tmp_path / "in/data", name, tmp_path / "out")
         assert counts(tmp_path / "out") == DEFAULT_COUNTS[name]
-
-    def test_pairs_have_equal_names_and_belong_together(self, name: str, tmp_path: Path):
-        if name == "phonecraft":
-            pytest.skip("has no pairs")
-        source = dataset_trees.make(tmp_path / "in", name)
-        run(source, name, tmp_path / "out", role="known")
-        run(source, name, tmp_path / "out", role="unknown")
-        found = layout.find(tmp_path / "out")
-        pairs = [*found.known_pairs(), *found.test_pairs()]
-        assert len(pairs) == len(found.known_blurry) + len(found.test_blurry) > 0
-        for blurry, sharp in pairs:
-            assert blurry.relative_to(blurry.parents[1]) == sharp.relative_to(sharp.parents[1])
-            one, other = (self.identity(name, path.resolve()) for path in (blurry, sharp))
-            assert one == other
-
-    @staticmethod
-    def identity(name: str, path: Path) -> tuple[str, ...]:
-        """Return what a blurry image and its own sharp one have in common."""
-        digits = tuple(part for part in path.parts if any(c.isdigit() for c in part))
-        last = path.stem.replace("blur_", "").replace("gt_", "").removesuffix("_4")
-        scene = path.parts[-3] if name not in ("reds", "hide") else path.parts[-2]
-        if name == "hide":
-            return (last,)
-        return (scene, last) if name != "rsblur" else digits
-
-    def test_no_scene_on_two_sides(self, name: str, tmp_path: Path):
-        source = dataset_trees.make(tmp_path / "in", name)
-        plan = importing.plan(source, name, role="unknown", subset=None, blurry_share=None)
-        if name != "phonecraft":  # its photographs are unpaired as they are
-            assert not set(plan.scenes["trainA"]) & set(plan.scenes["trainB"])
 
     def test_again_does_nothing_new(self, name: str, tmp_path: Path):
         source = dataset_trees.make(tmp_path / "in", name)

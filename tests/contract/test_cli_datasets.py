@@ -27,6 +27,15 @@ def data(tmp_path: Path) -> Path:
     return out
 
 
+@pytest.mark.parametrize(("name", "dataset"), published.DATASETS.items())
+def test_documentation_has_every_dataset(name: str, dataset: published.Published):
+    page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    row = f"| `{name}` | <{dataset.page}> | {dataset.licence} | `{dataset.role}` |"
+    assert row in page
+    assert (f"{row} `data download`" in page) == bool(dataset.archives)
+    assert page.count(f"\n| `{name}` | ") == 2
+
+
 class TestImport:
     def test_known_then_unknown_then_again(self, data: Path, tmp_path: Path):
         source = dataset_trees.make(tmp_path / "in", "rsblur")
@@ -126,6 +135,8 @@ class TestFilter:
         result = run("filter", data, "-o", tmp_path / "out", "--keep", "0.2:0.8")
         assert result.exit_code == 0, result.output
         assert "kept: 6 pairs" in result.output
+        bars = [line for line in result.output.splitlines() if "| median" in line]
+        assert [line.index("|") for line in bars] == [5, 5]
         assert len(layout.find(tmp_path / "out").known_pairs()) == 6
         assert len(layout.find(data).known_pairs()) == 10
 

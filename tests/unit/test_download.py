@@ -140,11 +140,12 @@ class TestFetch:
         assert fetch(site, tmp_path).read_bytes() == CONTENT
         assert site.asked == ["", "bytes=1000-"]
 
-    @pytest.mark.parametrize("etag", ['"two"', ""])
+    @pytest.mark.parametrize(
+        ("etag", "other"), [('"two"', CONTENT[::-1]), ("", CONTENT[::-1] + b"longer")]
+    )
     def test_another_version_on_the_server_is_not_mixed_with_the_first(
-        self, site: Site, tmp_path: Path, etag: str
+        self, site: Site, tmp_path: Path, etag: str, other: bytes
     ):
-        other = CONTENT[::-1] + b"longer"
         (tmp_path / "data.bin.part").write_bytes(CONTENT[:1000])
         note = {"size": len(CONTENT), "etag": '"one"' if etag else "", "sha256": ""}
         (tmp_path / "data.bin.part.json").write_text(json.dumps(note))

@@ -144,6 +144,12 @@ class TestVariants:
         run(source / "train", "gopro", tmp_path / "out")
         assert counts(tmp_path / "out") == DEFAULT_COUNTS["gopro"]
 
+    def test_folders_in_upper_case(self, tmp_path: Path):
+        source = dataset_trees.make(tmp_path, "gopro")
+        (source / "train").rename(source / "Train")
+        run(source, "gopro", tmp_path / "out")
+        assert counts(tmp_path / "out") == DEFAULT_COUNTS["gopro"]
+
     def test_flattened_gopro(self, tmp_path: Path):
         dataset_trees.gopro_flat(tmp_path / "GoPro")
         plan = run(tmp_path / "GoPro", "gopro", tmp_path / "out", role="unknown")

@@ -31,15 +31,17 @@ def histogram(title: str, groups: Mapping[str, Sequence[float]], *, logarithmic:
     low = min(min(values) for values in scaled.values())
     span = max(max(values) for values in scaled.values()) - low or 1.0
     lines = [title]
+    width = max(map(len, groups))
     for name, values in scaled.items():
         counts = [0] * _BINS
         for value in values:
             counts[min(int((value - low) / span * _BINS), _BINS - 1)] += 1
         steps = [math.ceil(count / max(counts) * (len(_BARS) - 1)) for count in counts]
         median = sorted(groups[name])[len(values) // 2]
-        lines.append(f"{name} |{''.join(_BARS[step] for step in steps)}| median {median:.0f}")
+        lines.append(
+            f"{name:<{width}} |{''.join(_BARS[step] for step in steps)}| median {median:.0f}"
+        )
     ends = (10**end if logarithmic else end for end in (low, low + span))
     left, right = (f"{end:.0f}" for end in ends)
-    margin = max(len(name) for name in groups) + 2
-    lines.append(" " * margin + left + right.rjust(_BINS - len(left)))
+    lines.append(" " * (width + 2) + left + right.rjust(_BINS - len(left)))
     return lines

@@ -21,7 +21,12 @@ from blur2blur.data.published import Published, Role
 from blur2blur.data.split import closest_share
 from blur2blur.data.structures import Found, Image
 from blur2blur.errors import ConfigError, DataError, InputError
-from blur2blur.files import atomic_path, refuse_file_in_the_way, write_text
+from blur2blur.files import (
+    atomic_path,
+    explained_writing,
+    refuse_file_in_the_way,
+    write_text,
+)
 from blur2blur.settings import nearest
 
 BLURRY_SHARE = 0.6
@@ -249,21 +254,20 @@ def carry_out(
     fresh = [place for folder in folders for place in (folder, folder.parent) if not place.exists()]
     made: list[Path] = []
     try:
-        for item in new:
-            target = plan.target(item, out_dir)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _put(item.source, target, link=link)
-            made.append(target)
-            advance()
-        _record(plan, out_dir)
-    except BaseException as error:
+        with explained_writing(out_dir):
+            for item in new:
+                target = plan.target(item, out_dir)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _put(item.source, target, link=link)
+                made.append(target)
+                advance()
+            _record(plan, out_dir)
+    except BaseException:
         for path in made:
             path.unlink(missing_ok=True)
         for place in fresh:
             if place.is_dir() and not any(place.iterdir()):
                 place.rmdir()
-        if isinstance(error, OSError):
-            raise InputError(f"cannot write {out_dir}: {error.strerror or error}") from error
         raise
 
 

@@ -259,7 +259,7 @@ DATASETS: Mapping[str, Published] = {
         role="unknown",
         seeks="{Blur,Sharp}/images/CLIP/*.png",
         structures={"": _PHONECRAFT},
-        by_hand="the photographs, if its authors offer them: no address was found",
+        by_hand="the photographs (no address was found; ask its authors)",
     ),
 }
 

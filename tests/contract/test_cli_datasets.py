@@ -27,6 +27,12 @@ def data(tmp_path: Path) -> Path:
     return out
 
 
+@pytest.mark.parametrize("verb", ["import", "download"])
+def test_help_names_every_dataset(verb: str):
+    words = set(run(verb, "--help").output.replace(",", " ").replace(".", " ").split())
+    assert set(published.DATASETS) <= words
+
+
 @pytest.mark.parametrize(("name", "dataset"), published.DATASETS.items())
 def test_documentation_has_every_dataset(name: str, dataset: published.Published):
     page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")

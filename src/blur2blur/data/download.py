@@ -188,8 +188,6 @@ def _attempt(address: str, part: Path, note: Path, tell: Callable[[Progress], ob
         return version.sha256
     redirect = _Redirect()
     headers = {"Range": f"bytes={start}-"} if start else {}
-    if version and start and version.etag:
-        headers["If-Range"] = version.etag
     request = urllib.request.Request(address, headers={"User-Agent": "blur2blur", **headers})
     try:
         response = urllib.request.build_opener(redirect).open(request, timeout=_TIMEOUT_SECONDS)
@@ -199,10 +197,10 @@ def _attempt(address: str, part: Path, note: Path, tell: Callable[[Progress], ob
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(address, error) from error
     with response:
-        current = _version(address, response, redirect.sha256)
+        current = _version(address, response, start, redirect.sha256)
         if response.status != http.client.PARTIAL_CONTENT:
             start = 0
-        elif version and current.size != version.size:
+        elif version and not _same(version, current):
             part.unlink()
             raise _Interrupted("the file on the server is another one now")
         _refuse_too_large(current.size - start, part)
@@ -235,17 +233,35 @@ def _receive(
             tell(Progress(progress.name, done, progress.total))
 
 
-def _version(address: str, response: http.client.HTTPResponse, sha256: str) -> _Version:
-    """Return which file is being sent. Raises InputError where its size is not stated."""
-    length = response.headers.get("Content-Length", "")
-    size = int(length) if length.isdigit() else -1
+def _version(address: str, response: http.client.HTTPResponse, start: int, sha256: str) -> _Version:
+    """Return which file is being sent, from `start` where only a part is.
+
+    Raises:
+        InputError: its size is not stated, or another part is sent than was asked for.
+    """
+    stated = response.headers.get("Content-Length", "")
     if response.status == http.client.PARTIAL_CONTENT:
-        total = response.headers.get("Content-Range", "").rpartition("/")[2]
-        size = int(total) if total.isdigit() else -1
-    if size < 0:
+        sent = response.headers.get("Content-Range", "")
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", sent)
+        if match is None or int(match[1]) != start:
+            raise InputError(
+                f"{address}: asked for all from byte {start}, the server sends '{sent}'"
+            )
+        stated = match[2]
+    if not stated.isdigit():
         raise InputError(f"{address}: the server does not state a size, so that nothing is checked")
+    size = int(stated)
     etag = response.headers.get("ETag", "")
     return _Version(size=size, etag=etag if etag.startswith('"') else "", sha256=sha256)
+
+
+def _same(one: _Version, other: _Version) -> bool:
+    """Return whether two answers are of one file, as far as they tell."""
+    if one.sha256 and other.sha256:  # servers of one file may have an ETag each
+        return one.sha256 == other.sha256
+    if one.etag and other.etag:
+        return (one.size, one.etag) == (other.size, other.etag)
+    return one.size == other.size
 
 
 def _give_up_or_go_on(address: str, error: urllib.error.HTTPError, part: Path) -> NoReturn:

@@ -20,6 +20,7 @@ import torch
 import typer.main
 from typer.testing import CliRunner
 
+import dataset_trees
 from blur2blur import checkpoints, images, networks, settings, zoo
 from blur2blur.blur import CameraSettings, load_camera
 from blur2blur.cli import main
@@ -62,9 +63,15 @@ def command_lines(page: str) -> list[list[str]]:
     return [line for line in words if line]
 
 
+def is_download(words: list[str]) -> bool:
+    """Tell commands that need the network, which are parsed but not run."""
+    return words[:3] == ["blur2blur", "data", "download"]
+
+
 def made_by(lines: list[list[str]]) -> set[Path]:
     """Return the folders that commands write."""
-    pairs = itertools.chain.from_iterable(map(itertools.pairwise, lines))
+    run = itertools.filterfalse(is_download, lines)
+    pairs = itertools.chain.from_iterable(map(itertools.pairwise, run))
     return {Path(value) for option, value in pairs if option in ("-o", "--out", "--report")}
 
 
@@ -117,6 +124,8 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for role in TASKS:
         tiny_network(role, root / "runs" / role / "best.safetensors")
     foreign_weights(root)
+    dataset_trees.make(root / "datasets/gopro", "gopro")
+    dataset_trees.make(root / "datasets", "rsblur")
     return root
 
 
@@ -146,7 +155,9 @@ def place(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def run_command(words: list[str]) -> None:
     program, *arguments = words
-    if program == "blur2blur":
+    if is_download(words):
+        check_options(arguments)
+    elif program == "blur2blur":
         result = CliRunner().invoke(main.app, [*arguments, *cheap(arguments)])
         assert result.exit_code == 0, f"{shlex.join(words)}\n{result.output}{result.exception!r}"
     elif program == "torchrun":

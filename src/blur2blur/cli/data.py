@@ -1,21 +1,26 @@
-"""`blur2blur data`: look at training data, and make it from a camera's photographs."""
+"""`blur2blur data`: look at training data, and make it from photographs or published datasets."""
 
-import math
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blur2blur.cli import showing
+from blur2blur.cli.data_filter import filter_
+from blur2blur.cli.data_import import blurry_share, download, import_
+
 if TYPE_CHECKING:
     from blur2blur.data.check import Report
     from blur2blur.data.split import Plan
 
-app = typer.Typer(no_args_is_help=True, help="Check training data, or make it from photographs.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Check training data, or make it from photographs or published datasets.",
+)
 
-_BARS = " ▁▂▃▄▅▆▇█"
-_BINS = 40
+app.command("import")(import_)
+app.command()(download)
+app.command("filter")(filter_)
 
 
 @app.command()
@@ -40,7 +45,7 @@ def check(
 
     found = layout.find(directory)
     total = sum(len(found.files(name)) for name in layout.FOLDERS)
-    with _progress("reading", total) as advance:
+    with showing.progress("reading", total) as advance:
         report = checking.check(found, crop, advance)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(report), default=str, indent=1))
@@ -74,9 +79,9 @@ def split(
     """
     from blur2blur.data import split as splitting
 
-    share = _blurry_share(ratio)
+    share = blurry_share(ratio)
     sources = splitting.find_sources(source, out)
-    with _progress("measuring", len(sources)) as advance:
+    with showing.progress("measuring", len(sources)) as advance:
         plan = splitting.plan(
             source, sources, blurry_share=share, gap_seconds=gap_seconds, advance=advance
         )
@@ -87,36 +92,12 @@ def split(
             typer.echo(f"{file.side}\t{file.sharpness:.1f}\tmoment {file.moment}\t{file.source}")
     else:
         placed = len(plan.on("trainA")) + len(plan.on("trainB"))
-        with _progress("linking" if link else "copying", placed) as advance:
+        with showing.progress("linking" if link else "copying", placed) as advance:
             splitting.carry_out(plan, out, link=link, advance=advance)
     _print_plan(plan)
     if plan.unreadable:
         typer.echo(f"{len(plan.unreadable)} of {len(sources)} files could not be read", err=True)
         raise typer.Exit(1)
-
-
-def _blurry_share(ratio: str) -> float:
-    from blur2blur.errors import ConfigError
-
-    blurry, _, sharp = ratio.partition(":")
-    try:
-        parts = float(blurry), float(sharp)
-    except ValueError:
-        parts = 0.0, 0.0
-    if not all(0 < part < math.inf for part in parts):
-        raise ConfigError(f"--ratio {ratio}: give two numbers above 0, blurry:sharp, such as 6:4")
-    return parts[0] / sum(parts)
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Generator[Callable[[], object]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
 
 
 def _print_report(report: "Report") -> None:
@@ -141,7 +122,9 @@ def _print_report(report: "Report") -> None:
     for pairing in report.pairings:
         console.print(f"{pairing.first_name} + {pairing.second_name}: {len(pairing.pairs)} pairs")
     values = {f.name: f.sharpness for f in report.folders if f.name in ("trainA", "trainB")}
-    for line in _histogram({name: found for name, found in values.items() if found}):
+    title = "sharpness (variance of the Laplacian, sharpest part; logarithmic)"
+    groups = {name: found for name, found in values.items() if found}
+    for line in showing.histogram(title, groups, logarithmic=True):
         console.print(line, highlight=False)
     for hint in report.hints:
         console.print(f"[yellow]note:[/] {escape(hint)}")
@@ -153,27 +136,6 @@ def _print_report(report: "Report") -> None:
 
 def _size(size: tuple[int, int] | None) -> str:
     return f"{size[1]}x{size[0]}" if size else "-"
-
-
-def _histogram(groups: Mapping[str, Sequence[float]]) -> list[str]:
-    """Return one line of bars for each group over one logarithmic axis, and the axis."""
-    if not groups:
-        return []
-    logs = {name: [math.log10(max(v, 0.1)) for v in values] for name, values in groups.items()}
-    low = min(min(values) for values in logs.values())
-    span = max(max(values) for values in logs.values()) - low or 1.0
-    lines = ["sharpness (variance of the Laplacian, sharpest part; logarithmic)"]
-    for name, values in logs.items():
-        counts = [0] * _BINS
-        for value in values:
-            counts[min(int((value - low) / span * _BINS), _BINS - 1)] += 1
-        steps = [math.ceil(count / max(counts) * (len(_BARS) - 1)) for count in counts]
-        median = sorted(groups[name])[len(values) // 2]
-        lines.append(f"{name} |{''.join(_BARS[step] for step in steps)}| median {median:.0f}")
-    left, right = f"{10**low:.0f}", f"{10 ** (low + span):.0f}"
-    margin = max(len(name) for name in groups) + 2
-    lines.append(" " * margin + left + right.rjust(_BINS - len(left)))
-    return lines
 
 
 def _print_plan(plan: "Plan") -> None:

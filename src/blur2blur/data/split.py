@@ -5,13 +5,9 @@ show the same moment: the converter must not see a blurry photograph's sharp twi
 pure function of the files, their names and the options.
 """
 
-import errno
 import itertools
 import json
-import os
-import shutil
 import statistics
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,10 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from blur2blur import images
-from blur2blur.data import moments
+from blur2blur.data import moments, placing
 from blur2blur.data.measure import Measured, Unreadable, measure_files
-from blur2blur.errors import DataError, InputError
-from blur2blur.files import refuse_file_in_the_way
+from blur2blur.errors import DataError
 
 RECORD = "split.json"
 
@@ -91,11 +86,7 @@ def find_sources(source_dir: Path, out_dir: Path) -> list[Path]:
     if not sources:
         known = " ".join(sorted(images.SUFFIXES))
         raise DataError(f"no photographs in {source_dir} ({known})")
-    if out_dir.resolve().is_relative_to(source_dir.resolve()):
-        raise InputError(f"{out_dir} lies in {source_dir}; choose a folder outside of it")
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise InputError(f"{out_dir} is not an empty folder; choose a new name or empty it")
-    refuse_file_in_the_way(out_dir)
+    placing.refuse_used_folder(out_dir, source_dir)
     return sources
 
 
@@ -166,17 +157,27 @@ def _deal(
             files[run.members[0]].path,
         ),
     )
-    taken, best_count, best_miss = 0, 0, 1.0
-    for count, run in enumerate(ranked[:-1], start=1):
-        taken += len(run.members)
-        miss = abs(taken / len(files) - blurry_share)
-        if miss < best_miss:
-            best_count, best_miss = count, miss
+    best_count, best_miss = closest_share([len(run.members) for run in ranked], blurry_share)
     sides: dict[int, Side] = {}
     for rank, run in enumerate(ranked):
         for index in run.members:
             sides[index] = "trainA" if rank < best_count else "trainB"
     return sides, best_miss
+
+
+def closest_share(sizes: Sequence[int], share: float) -> tuple[int, float]:
+    """Return how many of the first groups come closest to `share` of all, and by what they miss it.
+
+    At least one group and not all of them, but 0 of fewer than two.
+    """
+    total = sum(sizes)
+    taken, best_count, best_miss = 0, 0, 1.0
+    for count, size in enumerate(sizes[:-1], start=1):
+        taken += size
+        miss = abs(taken / total - share)
+        if miss < best_miss:
+            best_count, best_miss = count, miss
+    return best_count, best_miss
 
 
 def _cut(run: _Run, files: Sequence[Measured], longest: int) -> list[_Run]:
@@ -223,30 +224,13 @@ def carry_out(plan: Plan, out_dir: Path, *, link: bool, advance: Callable[[], ob
     Raises:
         InputError: the disk is full, or the folder cannot be written.
     """
-    out_dir = out_dir.resolve()
-    workshop: Path | None = None
-    try:
-        out_dir.parent.mkdir(parents=True, exist_ok=True)
-        workshop = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
-        made = workshop / "made"
+    with placing.whole_folder(out_dir) as made:
         for side in ("trainA", "trainB"):
-            (made / side).mkdir(parents=True)
+            (made / side).mkdir()
             for file in plan.on(side):
-                _place(file.source, made / side / file.name, link=link)
+                placing.place(file.source, made / side / file.name, link=link)
                 advance()
         (made / RECORD).write_text(_record(plan), encoding="utf-8")
-        if out_dir.exists():
-            out_dir.rmdir()
-        made.replace(out_dir)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason = "the disk is full; free some space, or link instead of copying"
-        else:
-            reason = error.strerror or str(error)
-        raise InputError(f"cannot write {out_dir}: {reason}") from error
-    finally:
-        if workshop is not None:
-            shutil.rmtree(workshop, ignore_errors=True)
 
 
 def _record(plan: Plan) -> str:
@@ -262,13 +246,3 @@ def _record(plan: Plan) -> str:
     ]
     options = {"blurry_share": plan.blurry_share, "gap_seconds": plan.gap_seconds}
     return json.dumps({**options, "files": files}, indent=1) + "\n"
-
-
-def _place(source: Path, target: Path, *, link: bool) -> None:
-    if not link:
-        shutil.copy2(source, target)
-        return
-    try:
-        target.symlink_to(source.resolve())
-    except (OSError, NotImplementedError):
-        os.link(source.resolve(), target)

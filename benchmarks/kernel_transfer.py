@@ -1,0 +1,209 @@
+"""How well a kernel extractor lays the blur of one pair over another photograph.
+
+    python benchmarks/kernel_transfer.py --photos kodak --seeds 0 1 2
+    python benchmarks/kernel_transfer.py --photos kodak --run runs/kernel
+
+Every photograph is blurred by a kernel of its own, as a pair; the next one in the folder is blurred
+by the same kernel, as the truth. Compared with that truth are, all given the pair alone: the
+photograph left sharp; blurred by the Gaussian, in linear light, that fits the pair best; blurred by
+one Gaussian for all pairs; and the pair's blur as the kernel extractor transfers it, code by code
+or as one code for the whole image. Writes a JSON, a sheet of pictures, and with --run the run's
+curve.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import machine
+from blur2blur import images, load_kernel_extractor, metrics
+from blur2blur.blur import Camera, convolve, kernels, load_camera
+from blur2blur.blur.transfer import lay_blur, read_code
+from blur2blur.images import to_linear, to_srgb
+from blur2blur.networks import KernelWizard
+from blur2blur.training.sheets import sheet
+
+SIGMAS_PX = np.arange(0.2, 8.01, 0.1)
+KNOWN = ["shake.length_px=[4, 16]", "shake.wander=[0, 1.2]", "shake.pull=[0, 4]"]
+METHODS = ("left sharp", "one Gaussian for all", "Gaussian of the pair", "transfer, code map", "transfer, one code")  # fmt: skip
+
+
+def main() -> None:
+    """Measure every seed and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", default="kernel-small", help="shipped name or weight file")
+    parser.add_argument("--photos", type=Path, required=True, help="sharp, never trained on")
+    parser.add_argument("--camera", default="known-small")
+    parser.add_argument("--set", action="append", help="of the camera; the recipe's if not given")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--run", type=Path, help="run folder of the network, for its curve")
+    parser.add_argument("--out", type=Path, default=Path("kernel-transfer"))
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    network = load_kernel_extractor(arguments.network)
+    camera = Camera(load_camera(arguments.camera, arguments.set or KNOWN))
+    photographs = [images.read_rgb(path) for path in images.find_images(arguments.photos)]
+    print(machine.describe())
+    of_seed = [measure(network, camera, photographs, seed) for seed in arguments.seeds]
+    result = table(of_seed)
+    print(f"{len(photographs)} photographs, seeds {arguments.seeds}: PSNR against the truth")
+    for method, row in result.items():
+        spread = " ".join(f"{value:.2f}" for value in row["of_seed_db"])
+        print(
+            f"{method:22} {row['mean_db']:.2f} +- {row['spread_db']:.2f} dB ({spread}); "
+            f"better than the pair's Gaussian on {row['beats_gaussian']:.0%}"
+        )
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "kernel_transfer.json").write_text(json.dumps(result, indent=1) + "\n")
+    images.write_rgb(
+        arguments.out / "kernel_transfer.png", picture(network, camera, photographs, arguments.seeds[0])
+    )
+    if arguments.run is not None:
+        plot_curve(arguments.run / "log.jsonl", arguments.out / "kernel_curve.png")
+
+
+def gaussian(image: Tensor, sigma_px: float) -> Tensor:
+    """Blur 3 H W sRGB in linear light."""
+    size = 2 * int(np.ceil(kernels.GAUSSIAN_REACH * sigma_px)) + 1
+    kernel_B1KK = kernels.gaussian(torch.tensor([sigma_px]), size)
+    return to_srgb(convolve(to_linear(image[None]), kernel_B1KK).clamp(0, 1))[0]
+
+
+def blurred(image: Tensor, kernel_B1KK: Tensor) -> Tensor:
+    """Blur 3 H W sRGB in linear light, stored in 8 bits."""
+    light = convolve(to_linear(image[None]), kernel_B1KK)[0]
+    return (to_srgb(light.clamp(0, 1)) * 255).round() / 255
+
+
+def cases(
+    camera: Camera, photographs: Sequence[Tensor], seed: int
+) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Return (sharp, blurry) of every pair, and target and truth; all 3 H W sRGB."""
+    kernels_B1KK = camera.sample_kernels(len(photographs), torch.Generator().manual_seed(seed))
+    found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    for index, sharp in enumerate(photographs):
+        target = photographs[(index + 1) % len(photographs)]
+        kernel = kernels_B1KK[index : index + 1]
+        found.append((sharp, blurred(sharp, kernel), target, blurred(target, kernel)))
+    return found
+
+
+def fitted_sigma(sharp: Tensor, blurry: Tensor) -> float:
+    """Return the deviation [px] of the Gaussian that is nearest to the pair's blur."""
+    # a middle part tells as much as the whole
+    middle = (..., slice(64, 448), slice(64, 448))
+    sharp, blurry = sharp[middle], blurry[middle]
+    errors = [float((gaussian(sharp, s) - blurry).square().mean()) for s in SIGMAS_PX]
+    return float(SIGMAS_PX[int(np.argmin(errors))])
+
+
+def transferred(network: KernelWizard, sharp: Tensor, blurry: Tensor) -> Callable[..., Tensor]:
+    """Return a function of (target, whether one code holds for the whole image)."""
+    code = read_code(sharp, blurry, network).mean
+
+    def lay(target: Tensor, one_code: bool) -> Tensor:
+        return lay_blur(target, code.mean(dim=(1, 2), keepdim=True) if one_code else code, network)
+
+    return lay
+
+
+def measure(
+    network: KernelWizard, camera: Camera, photographs: Sequence[Tensor], seed: int
+) -> dict[str, list[float]]:
+    """Return method -> PSNR [dB] of every photograph."""
+    scores: dict[str, list[float]] = {method: [] for method in METHODS}
+    found = cases(camera, photographs, seed)
+    sigmas = [fitted_sigma(sharp, blurry) for sharp, blurry, _, _ in found]
+    middle_sigma = statistics.median(sigmas)
+    for (sharp, blurry, target, truth), sigma in zip(found, sigmas, strict=True):
+        lay = transferred(network, sharp, blurry)
+        made = dict(
+            zip(
+                METHODS,
+                (
+                    target,
+                    gaussian(target, middle_sigma),
+                    gaussian(target, sigma),
+                    lay(target, one_code=False),
+                    lay(target, one_code=True),
+                ),
+                strict=True,
+            )
+        )
+        for method, image in made.items():
+            scores[method].append(float(metrics.psnr_db(image[None], truth[None])[0]))
+    return scores
+
+
+def table(of_seed: Sequence[dict[str, list[float]]]) -> dict[str, dict[str, object]]:
+    """Return method -> mean, spread over seeds, and share of images better than the Gaussian's."""
+    rows: dict[str, dict[str, object]] = {}
+    rival = np.array([scores["Gaussian of the pair"] for scores in of_seed])
+    for method in METHODS:
+        scores = np.array([scores[method] for scores in of_seed])
+        means = scores.mean(axis=1)
+        rows[method] = {
+            "mean_db": float(means.mean()),
+            "spread_db": float(means.std(ddof=1)) if len(means) > 1 else 0.0,
+            "of_seed_db": [float(mean) for mean in means],
+            "beats_gaussian": float((scores > rival).mean()),
+        }
+    return rows
+
+
+def picture(
+    network: KernelWizard, camera: Camera, photographs: Sequence[Tensor], seed: int
+) -> Tensor:
+    """Return a sheet of the pairs with the best, a middle and the worst transfer, 3 H W."""
+    found = cases(camera, photographs, seed)
+    gains: list[float] = []
+    images_of: list[dict[str, Tensor]] = []
+    part = (..., slice(160, 352), slice(160, 352))
+    for sharp, blurry, target, truth in found:
+        made = transferred(network, sharp, blurry)(target, one_code=True)
+        gauss = gaussian(target, fitted_sigma(sharp, blurry))
+        psnr = [float(metrics.psnr_db(each[None], truth[None])[0]) for each in (made, gauss)]
+        gains.append(psnr[0] - psnr[1])
+        images_of.append(
+            {
+                "pair, sharp": sharp[part],
+                "pair, blurry": blurry[part],
+                "another": target[part],
+                "transferred": made[part],
+                "Gaussian": gauss[part],
+                "truth": truth[part],
+            }
+        )
+    order = np.argsort(gains)[::-1]
+    rows = [images_of[index] for index in (order[0], order[len(order) // 2], order[-1])]
+    return sheet({name: [row[name] for row in rows] for name in rows[0]})
+
+
+def plot_curve(log: Path, out: Path) -> None:
+    """Draw the PSNR of held-out crops over the steps of a run."""
+    from matplotlib import pyplot
+
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = [line for line in lines if "validation/psnr_db" in line]
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    labels = {"psnr_db": "own code", "moved_psnr_db": "code from elsewhere", "sharp_psnr_db": "left sharp"}
+    for name, label in labels.items():
+        axes.plot(
+            [line["step"] for line in lines],
+            [line[f"validation/{name}"] for line in lines],
+            label=label,
+        )
+    axes.set(xlabel="step", ylabel="PSNR of held-out crops [dB]")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(out, dpi=110, bbox_inches="tight")
+
+
+if __name__ == "__main__":
+    main()

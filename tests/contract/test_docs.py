@@ -26,6 +26,8 @@ from blur2blur.cli import main
 from blur2blur.networks.mimo_unet import MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNetOptions
 from blur2blur.networks.reference_keys import mimo_unet_to_reference
+from blur2blur.networks.resnet import ResnetOptions
+from blur2blur.networks.unet import UNetOptions
 from blur2blur.settings import Settings
 from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
 
@@ -34,7 +36,8 @@ PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 PAGES += [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))]
 SCENES = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "retina")
 TASKS = {"deblurrer": DeblurrerSettings, "converter": ConverterSettings}
-MODELS = [*TASKS.values(), CameraSettings, MimoUNetOptions, MimoUNetPlusOptions, NAFNetOptions]
+MODELS = [*TASKS.values(), CameraSettings]
+MODELS += [MimoUNetOptions, MimoUNetPlusOptions, NAFNetOptions, ResnetOptions, UNetOptions]
 TINY = [
     "network.name=mimo_unet",
     "network.options={base_channels=4, blocks=1}",

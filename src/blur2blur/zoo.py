@@ -69,12 +69,17 @@ def resolve(name_or_path: str, *, role: str) -> Path:
 
 
 def load_own(name_or_path: str, *, role: str) -> ImageNetwork:
-    """Return a converter or deblurrer of ours, in evaluation mode, on CPU.
+    """Return a converter or deblurrer, in evaluation mode, on CPU.
+
+    A pickle, which does not tell its role, may hold published weights of a network of ours.
 
     Raises:
-        CheckpointError: as `resolve` and `checkpoints.load_network`.
+        CheckpointError: as `resolve`, `checkpoints.load_network` and `third_party.load`.
     """
-    return load_network(resolve(name_or_path, role=role), role=role)[0]
+    path = resolve(name_or_path, role=role)
+    if path.suffix.lower() not in third_party.PICKLE_SUFFIXES:
+        return load_network(path, role=role)[0]
+    return third_party.load_own(path)
 
 
 def load_deblurrer(name_or_path: str) -> nn.Module:

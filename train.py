@@ -1,0 +1,6 @@
+"""The training command of the published Blur2Blur; see docs/from-reference.md."""
+
+from blur2blur.cli.reference_train import main
+
+if __name__ == "__main__":
+    main()

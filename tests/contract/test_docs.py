@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from blur2blur import checkpoints, images, networks, settings, zoo
 from blur2blur.blur import CameraSettings, load_camera
-from blur2blur.cli import main
+from blur2blur.cli import main, reference_parser
 from blur2blur.networks.mimo_unet import MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNetOptions
 from blur2blur.networks.reference_keys import mimo_unet_to_reference
@@ -154,6 +154,11 @@ def run_command(words: list[str]) -> None:
         assert result.exit_code == 0, f"{shlex.join(words)}\n{result.output}{result.exception!r}"
     elif program == "torchrun":
         check_options(words[words.index("blur2blur") + 1 :])
+    elif program == "python" and arguments[0] in ("train.py", "test.py"):
+        # test_reference_commands.py runs them
+        assert reference_parser.parse(Path(arguments[0]).stem, arguments[1:]).notes == []
+    elif program == "bash":
+        assert (ROOT / arguments[0]).is_file()
     elif program == "python":
         source = (ROOT / arguments[0]).read_text(encoding="utf-8")
         options = [word for word in arguments[1:] if word.startswith("--") and word != "--help"]

@@ -203,8 +203,8 @@ def test_suffix_takes_values_of_options():
 class TestGpu:
     @pytest.fixture(autouse=True)
     def _environment(self, monkeypatch):
-        # what is set in a test is unset after it
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that it is set back after the test
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
         monkeypatch.delenv("LOCAL_RANK", raising=False)
 
     def chosen(self, ids: str) -> tuple[str, list[str]]:
@@ -219,6 +219,8 @@ class TestGpu:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")  # numbers count within what is visible
         self.chosen("1")
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+        with pytest.raises(ConfigError, match="--gpu_ids 1: CUDA_VISIBLE_DEVICES=7 shows 1 GPUs"):
+            self.chosen("1")
 
     def test_several_are_a_matter_for_torchrun(self):
         assert "torchrun --nproc-per-node 3" in self.chosen("0,1,2")[1][0]
@@ -276,6 +278,18 @@ class TestKnownBlur:
         wanted = json.dumps(str(path.relative_to(tmp_path)))
         transfer = ["known.source=transfer", f"known.extractor={wanted}"]
         assert reference_settings.known_blur(found(known=3), "") == (transfer, [])
+
+    def test_transfer_with_the_extractor_of_the_published_settings(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "options/generate_blur").mkdir(parents=True)
+        (tmp_path / "options/generate_blur/augmentation.yml").write_text(
+            "KernelWizard:\n  pretrained: weights/mine.pth  # trained here\n  nf: 64\n"
+        )
+        assert reference_settings.known_blur(found(known=3), "")[0] == ["known.source=pairs"]
+        (tmp_path / "weights").mkdir()
+        (tmp_path / "weights/mine.pth").touch()
+        overrides, _ = reference_settings.known_blur(found(known=3), "")
+        assert overrides == ["known.source=transfer", 'known.extractor="weights/mine.pth"']
 
     def test_transfer_with_an_extractor_that_is_named(self, tmp_path):
         path = tmp_path / "my extractor.safetensors"

@@ -144,7 +144,7 @@ def choose_gpu(options: Options) -> tuple[str, list[str]]:
     To be called before torch is imported, which looks for GPUs once.
 
     Raises:
-        ConfigError: --gpu_ids is no list of numbers.
+        ConfigError: --gpu_ids is no list of numbers, or names a GPU that the environment hides.
     """
     text = options.text("gpu_ids")
     try:
@@ -159,11 +159,7 @@ def choose_gpu(options: Options) -> tuple[str, list[str]]:
     if "LOCAL_RANK" in os.environ:  # torchrun deals the GPUs out
         return "auto", []
     if "gpu_ids" in options.given:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        first = numbers[0]
-        os.environ["CUDA_VISIBLE_DEVICES"] = (
-            visible[first] if first < len(visible) and visible[first] else str(first)
-        )
+        _show_only(numbers[0])
     notes: list[str] = []
     if len(numbers) > 1:
         notes = [
@@ -173,5 +169,19 @@ def choose_gpu(options: Options) -> tuple[str, list[str]]:
     import torch
 
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():
-        notes.append("no GPU was found; this runs on the CPU")
+        notes.append(f"GPU {numbers[0]} was not found; this runs on the CPU")
     return "auto", notes
+
+
+def _show_only(number: int) -> None:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(number)
+    elif visible:  # numbers count within what is visible; an empty list hides all GPUs
+        names = visible.split(",")
+        if number >= len(names):
+            raise ConfigError(
+                f"--gpu_ids {number}: CUDA_VISIBLE_DEVICES={visible} shows {len(names)} GPUs, "
+                "numbered from 0"
+            )
+        os.environ["CUDA_VISIBLE_DEVICES"] = names[number]

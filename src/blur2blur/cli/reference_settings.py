@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +15,16 @@ from blur2blur.errors import CheckpointError, ConfigError
 if TYPE_CHECKING:
     from blur2blur.data.layout import Layout
 
+EXTRACTOR_SETTINGS = (
+    Path("options/generate_blur/augmentation.yml"),
+    Path("options/generate_blur/default.yml"),
+)
+"""Where the published code names the weights of its kernel extractor."""
 EXTRACTORS = (
     Path("options/generate_blur/GOPRO_woVAE.pth"),
     Path("options/generate_blur/GOPRO_wVAE.pth"),
 )
-"""Where the published code has the weights of its kernel extractor."""
+"""Where it has them, unless those say otherwise."""
 
 _ADVERSARIAL = {
     "hinge": "hinge",
@@ -209,7 +214,7 @@ def known_blur(found: "Layout", extractor: str) -> tuple[list[str], list[str]]:
         raise CheckpointError(
             f"--extractor {extractor} is no file; 'blur2blur train kernel' makes one"
         )
-    places: Sequence[Path] = [Path(extractor)] if extractor else EXTRACTORS
+    places = [Path(extractor)] if extractor else [*_named_extractors(), *EXTRACTORS]
     weights = next((path for path in places if path.is_file()), None)
     if weights is not None:
         return ["known.source=transfer", f"known.extractor={json.dumps(str(weights))}"], []
@@ -225,4 +230,14 @@ def known_blur(found: "Layout", extractor: str) -> tuple[list[str], list[str]]:
     return ["known.source=synthetic"], [
         f"{missing}, from pairs in trainC and trainD, which are not in {found.root}; a synthetic "
         f"shake over trainB is the known blur; {remedy}"
+    ]
+
+
+def _named_extractors() -> list[Path]:
+    pattern = re.compile(r"""^\s*pretrained:\s*["']?([^"'#\s]+)""", re.MULTILINE)
+    return [
+        Path(name)
+        for path in EXTRACTOR_SETTINGS
+        if path.is_file()
+        for name in pattern.findall(path.read_text(encoding="utf-8", errors="replace"))
     ]

@@ -203,6 +203,15 @@ def test_every_network_loss_and_policy_trains_and_tests(words, large, monkeypatc
     assert images.read_rgb(images_of / "0.png").shape == (3, 256, 256)
 
 
+def test_weights_of_an_epoch_are_those_at_its_end(run, folder, monkeypatch):
+    """Though checkpoints fall due at other steps: every 3, and an epoch has 4."""
+    run_in(folder, monkeypatch, "train", "--name", "one_epoch")
+    for part in ("G", "D"):
+        first = load_pickle_safely(run / f"1_net_{part}.pth")
+        whole = load_pickle_safely(folder / f"ckpts/one_epoch/latest_net_{part}.pth")
+        assert all(torch.equal(first[key], whole[key]) for key in whole)
+
+
 class TestResumption:
     def test_goes_on_exactly(self, folder, monkeypatch):
         def interrupted(*arguments: object, **options: object) -> bool:

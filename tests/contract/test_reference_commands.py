@@ -1,5 +1,6 @@
 """The commands of the published Blur2Blur, as its users type them."""
 
+import json
 import os
 import shlex
 import shutil
@@ -14,10 +15,11 @@ import typer
 from PIL import Image
 from safetensors.torch import load_file
 
-from blur2blur import images, networks
+from blur2blur import Pipeline, images, losses, networks
 from blur2blur.checkpoints import load_network, load_pickle_safely
 from blur2blur.cli import reference_test, reference_train
 from blur2blur.cli.main import guard
+from blur2blur.cli.reference_parser import parse
 from blur2blur.errors import CheckpointError, ConfigError, DataError
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions
 from blur2blur.networks.reference_keys import mimo_unet_to_reference, patchgan_to_ours
@@ -212,6 +214,36 @@ def test_weights_of_an_epoch_are_those_at_its_end(run, folder, monkeypatch):
         assert all(torch.equal(first[key], whole[key]) for key in whole)
 
 
+def test_the_published_content_loss_is_taken_where_its_weights_are(tmp_path, monkeypatch):
+    options = parse("train", ["--dataroot", "D", "--lambda_Perc", "0.4"])
+    monkeypatch.setattr(losses, "vgg_loss", lambda depth: None)
+    published = ["loss.content=vgg16", f"loss.content_weight={3 * 0.4}"]
+    assert reference_train._content(options, tmp_path) == published
+
+    def missing(depth: int) -> None:
+        raise ConfigError("no weights")
+
+    monkeypatch.setattr(losses, "vgg_loss", missing)
+    fallback = ["loss.content=pyramid", "loss.content_weight=10.0"]
+    assert reference_train._content(options, tmp_path) == fallback
+    # a run keeps the loss that it was begun with, so that it can be resumed
+    stored = {"settings": {"loss": {"content": "vgg16"}}}
+    (tmp_path / "settings.json").write_text(json.dumps(stored))
+    assert reference_train._content(options, tmp_path) == published
+
+
+def test_without_the_package_one_line_tells_how_to_install_it(tmp_path):
+    for script in ("train.py", "test.py"):
+        shutil.copy(ROOT / script, tmp_path)
+        command = [sys.executable, "-S", script]  # without installed packages
+        result = subprocess.run(
+            command, cwd=tmp_path, env={}, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 1
+        assert "pip install -c constraints.txt ." in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
 class TestResumption:
     def test_goes_on_exactly(self, folder, monkeypatch):
         def interrupted(*arguments: object, **options: object) -> bool:
@@ -276,6 +308,16 @@ class TestWeightsOfATest:
             wanted = network(images.read_rgb(folder / "D/testA/0.png")[None])[-1][0].clamp(0, 1)
         found = self.results(folder, "theirs/test_7")
         assert (found - wanted).abs().max() < 0.6 / 255  # rounded, not cut off
+
+    def test_of_the_published_code_are_taken_by_our_own_commands(self, folder, tmp_path):
+        network = networks.build("mimo_unet", base_channels=4, blocks=1, downsampling="nearest")
+        path = tmp_path / "latest_net_G.pth"
+        torch.save(mimo_unet_to_reference(network.state_dict()), path)
+        pipeline = Pipeline.from_files(path, device="cpu")
+        assert pipeline.converts
+        torch.save({"layer.weight": torch.zeros(1)}, path)
+        with pytest.raises(CheckpointError, match="of no network that blur2blur has"):
+            Pipeline.from_files(path, device="cpu")
 
     def test_of_another_network_are_refused_in_one_line(self, run, folder, monkeypatch):
         with pytest.raises(CheckpointError, match=r"holds a mimounet, not a unet_256") as caught:

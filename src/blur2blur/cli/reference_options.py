@@ -61,7 +61,22 @@ _NATIVE_SIZE = (
     "nothing is resized: training cuts crops of --crop_size at the photographs' own size, which "
     "is the size that test.py converts"
 )
+_START = "networks begin as the identity, with a variance that fits their depth"
 _NO_WEB_DISPLAY = "there is no visdom display; TensorBoard reads RUN/tensorboard"
+
+
+def _ignored(
+    name: str,
+    default: Value,
+    why: str,
+    *harmless: Value,
+    scripts: tuple[Script, ...] = ("train", "test"),
+    choices: tuple[str, ...] = (),
+) -> Option:
+    return Option(
+        name, default, why, scripts=scripts, idle=True, harmless=harmless, choices=choices
+    )
+
 
 OPTIONS: tuple[Option, ...] = (
     # data and place
@@ -103,7 +118,7 @@ OPTIONS: tuple[Option, ...] = (
         "the photographs are in `{phase}A`, their truth, where there is one, in `{phase}B`",
         scripts=_TEST,
     ),
-    Option("type", "train", "nothing ever read it", idle=True, harmless=("test",)),
+    _ignored("type", "train", "the published method does not read it", "test"),
     Option(
         "max_dataset_size",
         -1,
@@ -118,58 +133,25 @@ OPTIONS: tuple[Option, ...] = (
         "photographs at most, `-1` for all (the published default is infinite)",
         scripts=_TEST,
     ),
-    Option(
+    _ignored(
         "ratio",
         0.6,
         "every photograph of trainA and trainB is used; `blur2blur data split` deals them out",
-        idle=True,
     ),
-    Option(
-        "serial_batches",
-        False,
-        "the order depends on the seed (train.py) or on the names (test.py)",
-        scripts=_TRAIN,
-        idle=True,
-    ),
-    Option(
-        "serial_batches",
-        False,
-        "the order is that of the names",
-        scripts=_TEST,
-        idle=True,
-        harmless=(True,),
-    ),
+    _ignored("serial_batches", False, "the order depends on the seed", scripts=_TRAIN),
+    _ignored("serial_batches", False, "the order is that of the names", True, scripts=_TEST),
     Option("num_threads", 4, "`data.workers`", scripts=_TRAIN),
-    Option(
-        "num_threads",
-        4,
-        "photographs are decoded one by one, in one process",
-        scripts=_TEST,
-        idle=True,
-        harmless=(0,),
+    _ignored(
+        "num_threads", 4, "photographs are decoded one by one, in one process", 0, scripts=_TEST
     ),
     Option("batch_size", 1, "`data.batch_size`", scripts=_TRAIN),
     Option("batch_size", 1, "tiles converted at once", scripts=_TEST),
-    Option("load_size", 512, _NATIVE_SIZE, idle=True),
+    _ignored("load_size", 512, _NATIVE_SIZE),
     Option("crop_size", 256, "`data.crop_px`", scripts=_TRAIN),
-    Option(
-        "crop_size", 256, "whole photographs are converted, tile by tile", scripts=_TEST, idle=True
-    ),
-    Option(
-        "preprocessA",
-        "resize_and_crop",
-        _NATIVE_SIZE,
-        idle=True,
-        harmless=("crop",),
-        choices=_PREPROCESSING,
-    ),
-    Option(
-        "preprocessB",
-        "resize_and_crop",
-        _NATIVE_SIZE,
-        idle=True,
-        harmless=("crop",),
-        choices=_PREPROCESSING,
+    _ignored("crop_size", 256, "whole photographs are converted, tile by tile", scripts=_TEST),
+    *(
+        _ignored(name, "resize_and_crop", _NATIVE_SIZE, "crop", choices=_PREPROCESSING)
+        for name in ("preprocessA", "preprocessB")
     ),
     Option(
         "no_flip",
@@ -177,9 +159,7 @@ OPTIONS: tuple[Option, ...] = (
         "`data.rotations=false`; crops are mirrored at random all the same",
         scripts=_TRAIN,
     ),
-    Option(
-        "no_flip", False, "photographs are not mirrored", scripts=_TEST, idle=True, harmless=(True,)
-    ),
+    _ignored("no_flip", False, "photographs are not mirrored", True, scripts=_TEST),
     # networks
     Option(
         "model",
@@ -191,59 +171,61 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "netG",
         "mimounet",
-        "`network.name` and its options, see below (the published default is `unet_256`)",
+        "`network.name` and its options, see the table of generators (the published default is "
+        "`unet_256`); test.py refuses weights of another one than it is given",
         choices=tuple(GENERATORS),
     ),
     Option(
         "netD",
         "basic",
         "`discriminator.layers`: `basic` 3, `n_layers` --n_layers_D, `pixel` 0",
+        scripts=_TRAIN,
         choices=("basic", "n_layers", "pixel"),
     ),
-    Option("n_layers_D", 3, "`discriminator.layers`, for `n_layers`"),
+    Option("n_layers_D", 3, "`discriminator.layers`, for `n_layers`", scripts=_TRAIN),
     Option(
         "ngf",
         0,
-        "`network.options.base_channels`; 0 is the published width: 32 for MIMO-UNet, else 64",
+        "`network.options.base_channels`; 0 is the published width: 64, and 32 for MIMO-UNet, "
+        "whose width could not be chosen",
+        scripts=_TRAIN,
     ),
-    Option("ndf", 64, "`discriminator.base_channels`"),
+    Option("ndf", 64, "`discriminator.base_channels`", scripts=_TRAIN),
     Option(
         "norm",
         "instance",
         "`discriminator.norm`, and of `unet` and `resnet` `network.options.norm` (the "
         "published default is `batch`)",
+        scripts=_TRAIN,
         choices=("instance", "none"),
         way_out="batch statistics of one crop are instance normalisation: use --norm instance, or "
         "--norm none",
     ),
     Option(
-        "no_dropout", False, "`network.options.dropout=0` for `mimounetp`; the others drop nothing"
+        "no_dropout",
+        False,
+        "`network.options.dropout=0` for `mimounetp`; the others drop nothing",
+        scripts=_TRAIN,
     ),
-    Option(
-        "input_nc",
-        3,
-        "3: grey photographs are read as RGB",
-        choices=("3",),
-        way_out="grey photographs are read as RGB",
+    *(
+        _ignored(name, default, "the weight file tells", scripts=_TEST)
+        for name, default in (
+            ("netD", "basic"),
+            ("n_layers_D", 3),
+            ("ngf", 0),
+            ("ndf", 64),
+            ("norm", "instance"),
+            ("no_dropout", False),
+        )
     ),
+    Option("input_nc", 3, "3", choices=("3",), way_out="grey photographs are read as RGB"),
     Option("output_nc", 3, "3", choices=("3",), way_out="grey photographs are read as RGB"),
-    Option(
-        "init_type",
-        "normal",
-        "networks begin as the identity, with a variance that fits their depth",
-        idle=True,
-        choices=("normal", "xavier", "kaiming", "orthogonal"),
+    _ignored("init_type", "normal", _START, choices=("normal", "xavier", "kaiming", "orthogonal")),
+    _ignored("init_gain", 0.02, _START),
+    *(
+        _ignored(name, default, "the published method does not read it")
+        for name, default in (("num_Ds", 2), ("nz", 512), ("nl", "relu"), ("where_add", "all"))
     ),
-    Option(
-        "init_gain",
-        0.02,
-        "networks begin as the identity, with a variance that fits their depth",
-        idle=True,
-    ),
-    Option("num_Ds", 2, "nothing ever read it; three sizes are judged", idle=True),
-    Option("nz", 512, "nothing ever read it", idle=True),
-    Option("nl", "relu", "nothing ever read it", idle=True),
-    Option("where_add", "all", "nothing ever read it", idle=True),
     # losses
     Option(
         "gan_mode",
@@ -267,14 +249,13 @@ OPTIONS: tuple[Option, ...] = (
         "discriminator's two losses, not their mean; 0 is `loss.penalty=none`",
         scripts=_TRAIN,
     ),
-    Option(
+    _ignored(
         "pool_size",
         0,
         "the published method keeps no pool of earlier images either",
         scripts=_TRAIN,
-        idle=True,
     ),
-    Option("mask_ratio", 0.2, "nothing ever read it", scripts=_TRAIN, idle=True),
+    _ignored("mask_ratio", 0.2, "the published method does not read it", scripts=_TRAIN),
     # length and learning rate
     Option(
         "n_epochs",
@@ -330,7 +311,7 @@ OPTIONS: tuple[Option, ...] = (
         "`latest`, the number of an epoch, or `best` (by validation)",
         scripts=_TEST,
     ),
-    Option("load_iter", 0, "a run is resumed from its last checkpoint", scripts=_TRAIN, idle=True),
+    _ignored("load_iter", 0, "a run is resumed from its last checkpoint", scripts=_TRAIN),
     Option(
         "load_iter",
         0,
@@ -358,43 +339,32 @@ OPTIONS: tuple[Option, ...] = (
         scripts=_TRAIN,
     ),
     Option("no_html", False, "one sample sheet, at the end", scripts=_TRAIN),
-    Option("display_freq", 400, _NO_WEB_DISPLAY, scripts=_TRAIN, idle=True),
-    Option("display_id", 1, _NO_WEB_DISPLAY, scripts=_TRAIN, idle=True, harmless=(-1, 0)),
-    Option("display_ncols", 4, _NO_WEB_DISPLAY, scripts=_TRAIN, idle=True),
-    Option("display_server", "http://localhost", _NO_WEB_DISPLAY, scripts=_TRAIN, idle=True),
-    Option("display_env", "main", _NO_WEB_DISPLAY, scripts=_TRAIN, idle=True),
-    Option("display_port", 1234, _NO_WEB_DISPLAY, scripts=_TRAIN, idle=True),
-    Option("display_winsize", 500, "the pictures of the pages fit the window", idle=True),
-    Option(
-        "use_tensorboard",
-        False,
-        "TensorBoard events are always in RUN/tensorboard",
-        idle=True,
-        harmless=(True,),
+    _ignored("display_id", 1, _NO_WEB_DISPLAY, -1, 0, scripts=_TRAIN),
+    *(
+        _ignored(name, default, _NO_WEB_DISPLAY, scripts=_TRAIN)
+        for name, default in (
+            ("display_freq", 400),
+            ("display_ncols", 4),
+            ("display_server", "http://localhost"),
+            ("display_env", "main"),
+            ("display_port", 1234),
+        )
     ),
-    Option(
+    _ignored("display_winsize", 500, "the pictures of the pages fit the window"),
+    _ignored("use_tensorboard", False, "TensorBoard events are always in RUN/tensorboard", True),
+    _ignored(
         "use_wandb",
         False,
         "nothing is sent to Weights & Biases; RUN/log.jsonl and RUN/tensorboard have the numbers",
-        idle=True,
     ),
-    Option("wandb_project_name", "Blur2Blur", "nothing is sent to Weights & Biases", idle=True),
-    Option("verbose", False, "RUN/settings.json says all there is to say", idle=True),
+    _ignored("wandb_project_name", "Blur2Blur", "nothing is sent to Weights & Biases"),
+    _ignored("verbose", False, "RUN/settings.json says all there is to say"),
     # test.py
     Option("results_dir", "./results/", "where results are", scripts=_TEST),
-    Option(
-        "eval",
-        False,
-        "networks are always in evaluation mode",
-        scripts=_TEST,
-        idle=True,
-        harmless=(True,),
-    ),
+    _ignored("eval", False, "networks are always in evaluation mode", True, scripts=_TEST),
     Option("num_test", -1, "photographs at most, `-1` for all", scripts=_TEST),
     Option("delta", 0, "photographs to skip first", scripts=_TEST),
-    Option(
-        "aspect_ratio", 1.0, "results have the shape of the photographs", scripts=_TEST, idle=True
-    ),
+    _ignored("aspect_ratio", 1.0, "results have the shape of the photographs", scripts=_TEST),
     # ours
     Option(
         "extractor",

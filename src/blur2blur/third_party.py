@@ -101,18 +101,6 @@ def load(path: Path) -> ImageNetwork | ThirdPartyNetwork:
     return ThirdPartyNetwork(descriptor).eval()
 
 
-def load_own(path: Path) -> ImageNetwork:
-    """Load published weights of a network that this package has, on CPU, for evaluation.
-
-    Raises:
-        CheckpointError: missing, damaged or unsafe file, or of another network.
-    """
-    content = _read_weights(path)
-    if not is_known(content):
-        raise CheckpointError(f"{path}: its weights are of no network that blur2blur has")
-    return _ours(path, import_network(content))
-
-
 def _ours(path: Path, imported: Imported) -> ImageNetwork:
     network = networks.build(imported.name, **imported.options)
     problem = checkpoints.first_difference(network.state_dict(), imported.state)

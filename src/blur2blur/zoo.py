@@ -75,11 +75,15 @@ def load_own(name_or_path: str, *, role: str) -> ImageNetwork:
 
     Raises:
         CheckpointError: as `resolve`, `checkpoints.load_network` and `third_party.load`.
+        ConfigError: a pickle of no network of ours while the extra `zoo` is not installed.
     """
     path = resolve(name_or_path, role=role)
     if path.suffix.lower() not in third_party.PICKLE_SUFFIXES:
         return load_network(path, role=role)[0]
-    return third_party.load_own(path)
+    network = third_party.load(path)
+    if not isinstance(network, ImageNetwork):
+        raise CheckpointError(f"{path} is of another project's network; a {role} must be of ours")
+    return network
 
 
 def load_deblurrer(name_or_path: str) -> nn.Module:

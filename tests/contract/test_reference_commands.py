@@ -316,7 +316,7 @@ class TestWeightsOfATest:
         pipeline = Pipeline.from_files(path, device="cpu")
         assert pipeline.converts
         torch.save({"layer.weight": torch.zeros(1)}, path)
-        with pytest.raises(CheckpointError, match="of no network that blur2blur has"):
+        with pytest.raises(CheckpointError, match="of no network that blur2blur or spandrel knows"):
             Pipeline.from_files(path, device="cpu")
 
     def test_of_another_network_are_refused_in_one_line(self, run, folder, monkeypatch):

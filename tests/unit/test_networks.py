@@ -18,7 +18,13 @@ from blur2blur.networks import reference_keys
 from blur2blur.networks.band_energy import band_energies
 from blur2blur.networks.base import ImageNetwork, SizeRule
 from blur2blur.networks.nafnet import LocalMean, NAFNet
-from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions, spatial_gradient
+from blur2blur.networks.patchgan import (
+    DiscriminatorOptions,
+    MultiScaleDiscriminator,
+    PatchGAN,
+    PatchGANOptions,
+    spatial_gradient,
+)
 from blur2blur.pyramid import pyramid
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -402,7 +408,8 @@ def test_the_smallest_size_of_a_discriminator_is_true(norm: str, judged: str, la
 
 @pytest.mark.parametrize("norm", ["none", "instance", "spectral"])
 def test_without_layers_every_pixel_is_judged_alone(norm: str) -> None:
-    judge = networks.build_discriminator(base_channels=4, layers=0, norm=norm, scales=1).eval()
+    options = DiscriminatorOptions(base_channels=4, layers=0, norm=norm, scales=1)
+    judge = MultiScaleDiscriminator(options).eval()
     side = judge.minimum_px
     (logits,) = judge([torch.rand(2, 3, side, side)])
     assert logits.shape == (2, 1, side, side)

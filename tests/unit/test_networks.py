@@ -410,9 +410,8 @@ def test_the_smallest_size_of_a_discriminator_is_true(norm: str, judged: str, la
 def test_without_layers_every_pixel_is_judged_alone(norm: str) -> None:
     options = DiscriminatorOptions(base_channels=4, layers=0, norm=norm, scales=1)
     judge = MultiScaleDiscriminator(options).eval()
-    side = judge.minimum_px
-    (logits,) = judge([torch.rand(2, 3, side, side)])
-    assert logits.shape == (2, 1, side, side)
+    (logits,) = judge([torch.rand(2, 3, 2, 2)])
+    assert logits.shape == (2, 1, 2, 2)
     if norm == "none":
         image = torch.rand(1, 3, 4, 4)
         turned = judge([image.flip(-1)])[0].flip(-1)

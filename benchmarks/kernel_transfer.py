@@ -62,7 +62,8 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "kernel_transfer.json").write_text(json.dumps(result, indent=1) + "\n")
     images.write_rgb(
-        arguments.out / "kernel_transfer.png", picture(network, camera, photographs, arguments.seeds[0])
+        arguments.out / "kernel_transfer.png",
+        picture(network, camera, photographs, arguments.seeds[0]),
     )
     if arguments.run is not None:
         plot_curve(arguments.run / "log.jsonl", arguments.out / "kernel_curve.png")
@@ -192,7 +193,11 @@ def plot_curve(log: Path, out: Path) -> None:
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     lines = [line for line in lines if "validation/psnr_db" in line]
     figure, axes = pyplot.subplots(figsize=(7, 4))
-    labels = {"psnr_db": "own code", "moved_psnr_db": "code from elsewhere", "sharp_psnr_db": "left sharp"}
+    labels = {
+        "psnr_db": "own code",
+        "moved_psnr_db": "code from elsewhere",
+        "sharp_psnr_db": "left sharp",
+    }
     for name, label in labels.items():
         axes.plot(
             [line["step"] for line in lines],

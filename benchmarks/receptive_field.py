@@ -14,6 +14,8 @@ NETWORKS = (
     ("mimo_unet", {"base_channels": 4, "blocks": 4}),
     ("mimo_unet", {"base_channels": 4, "blocks": 8}),
     ("mimo_unet_plus", {"base_channels": 4}),
+    ("resnet", {"base_channels": 4, "blocks": 6}),
+    ("resnet", {"base_channels": 4, "blocks": 9}),
 )
 WIDTH_PX, HEIGHT_PX = 2048, 32
 

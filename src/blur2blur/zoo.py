@@ -69,12 +69,21 @@ def resolve(name_or_path: str, *, role: str) -> Path:
 
 
 def load_own(name_or_path: str, *, role: str) -> ImageNetwork:
-    """Return a converter or deblurrer of ours, in evaluation mode, on CPU.
+    """Return a converter or deblurrer, in evaluation mode, on CPU.
+
+    A pickle, which does not tell its role, may hold published weights of a network of ours.
 
     Raises:
-        CheckpointError: as `resolve` and `checkpoints.load_network`.
+        CheckpointError: as `resolve`, `checkpoints.load_network` and `third_party.load`.
+        ConfigError: a pickle of no network of ours while the extra `zoo` is not installed.
     """
-    return load_network(resolve(name_or_path, role=role), role=role)[0]
+    path = resolve(name_or_path, role=role)
+    if path.suffix.lower() not in third_party.PICKLE_SUFFIXES:
+        return load_network(path, role=role)[0]
+    network = third_party.load(path)
+    if not isinstance(network, ImageNetwork):
+        raise CheckpointError(f"{path} is of another project's network; a {role} must be of ours")
+    return network
 
 
 def load_deblurrer(name_or_path: str) -> nn.Module:

@@ -23,10 +23,12 @@ from typer.testing import CliRunner
 import dataset_trees
 from blur2blur import checkpoints, images, networks, settings, zoo
 from blur2blur.blur import CameraSettings, load_camera
-from blur2blur.cli import main
+from blur2blur.cli import main, reference_parser
 from blur2blur.networks.mimo_unet import MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNetOptions
 from blur2blur.networks.reference_keys import mimo_unet_to_reference
+from blur2blur.networks.resnet import ResnetOptions
+from blur2blur.networks.unet import UNetOptions
 from blur2blur.settings import Settings
 from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
 
@@ -35,7 +37,8 @@ PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 PAGES += [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))]
 SCENES = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "retina")
 TASKS = {"deblurrer": DeblurrerSettings, "converter": ConverterSettings}
-MODELS = [*TASKS.values(), CameraSettings, MimoUNetOptions, MimoUNetPlusOptions, NAFNetOptions]
+MODELS = [*TASKS.values(), CameraSettings]
+MODELS += [MimoUNetOptions, MimoUNetPlusOptions, NAFNetOptions, ResnetOptions, UNetOptions]
 TINY = [
     "network.name=mimo_unet",
     "network.options={base_channels=4, blocks=1}",
@@ -162,6 +165,11 @@ def run_command(words: list[str]) -> None:
         assert result.exit_code == 0, f"{shlex.join(words)}\n{result.output}{result.exception!r}"
     elif program == "torchrun":
         check_options(words[words.index("blur2blur") + 1 :])
+    elif program == "python" and arguments[0] in ("train.py", "test.py"):
+        # test_reference_commands.py runs them
+        assert reference_parser.parse(Path(arguments[0]).stem, arguments[1:]).notes == []
+    elif program == "bash":
+        assert (ROOT / arguments[0]).is_file()
     elif program == "python":
         source = (ROOT / arguments[0]).read_text(encoding="utf-8")
         options = [word for word in arguments[1:] if word.startswith("--") and word != "--help"]

@@ -146,10 +146,14 @@ def test_pairs_as_known_blur_at_any_batch_size(task, batch_size, camera_folder, 
         ["network.name=nafnet", "network.options={width=4, scales=3, encoder_blocks=[1,1], "
          "decoder_blocks=[1,1], middle_blocks=1}"],
         ["run.precision=bf16-mixed"],
+        ["loss.adversarial=wasserstein", "discriminator.layers=0", "optimiser.schedule=plateau"],
+        ["network.name=resnet", "network.options={base_channels=4, blocks=1}",
+         "optimiser.schedule=step"],
+        ["network.name=unet", "network.options={base_channels=4, levels=5}", "data.crop_px=64"],
     ],
 )  # fmt: skip
 def test_each_choice_of_the_converter_runs(overrides, camera_folder, tmp_path):
-    if "network.name=nafnet" in overrides:
+    if any(override.startswith("network.name") for override in overrides):
         checked = settings.build(
             ConverterSettings,
             settings.apply_overrides({"run": {"steps": 2}}, [*TINY[2:9], *TINY_JUDGE, *overrides]),
@@ -276,6 +280,43 @@ def test_learning_rate_warms_up_decays_and_never_stops(schedule):
     assert rates[10:50] == [1.0] * 40
     assert all(later <= earlier for earlier, later in pairwise(rates[10:]))
     assert rates[-1] > 0
+
+
+def test_step_schedule_falls_to_a_tenth_every_so_many_steps():
+    checked = OptimiserSettings(schedule="step", decay_every=10, constant_fraction=0.2)
+    rates = [loop.learning_rate(checked, 1.0, step, 100) for step in range(100)]
+    assert rates[:20] == [1.0] * 20
+    assert rates[20:30] == [1.0] * 10
+    assert rates[30:40] == pytest.approx([0.1] * 10)
+    assert rates[-1] == pytest.approx(1e-7)
+
+
+def test_plateau_is_five_validations_without_a_gain_of_one_percent():
+    position = loop._Position()
+    for score in (-1.0, -0.995, -0.991, -0.9905, -1.2):
+        position.judge(score)
+    assert position.plateaus == 0
+    position.judge(-0.995)
+    assert position.plateaus == 1
+    for score in (-0.98, -0.975, -0.975, -0.975, -0.975):  # a gain first: counting begins anew
+        position.judge(score)
+    assert position.plateaus == 1
+    checked = OptimiserSettings(schedule="plateau", warmup_steps=2)
+    rates = [loop.learning_rate(checked, 1.0, step, 9, plateaus=2) for step in (0, 5, 8)]
+    assert rates == pytest.approx([0.5, 0.04, 0.04])
+
+
+def test_a_run_resumed_on_a_plateau_equals_the_uninterrupted_one(camera_folder, tmp_path):
+    # with so low a rate no validation is a gain
+    plateau = ["optimiser.schedule=plateau", "run.validate_every=1", "run.steps=9",
+               "optimiser.learning_rate=1e-6", "optimiser.warmup_steps=0"]  # fmt: skip
+    train("converter", camera_folder, tmp_path / "whole", *plateau)
+    stop = interrupt_after(4)
+    assert not train("converter", camera_folder, tmp_path / "cut", *plateau, progress=stop)
+    assert train("converter", camera_folder, tmp_path / "cut", *plateau)
+    assert torch.load(tmp_path / "cut/state.pt")["position"]["plateaus"] == 1
+    assert same_weights(tmp_path / "whole/last.safetensors", tmp_path / "cut/last.safetensors")
+    assert curve(tmp_path / "whole") == curve(tmp_path / "cut")
 
 
 def test_random_numbers_differ_between_steps_ranks_and_seeds():

@@ -99,6 +99,12 @@ def test_least_squares_and_logistic_by_hand() -> None:
     torch.testing.assert_close(losses.generator_loss(fake, kind="logistic"), expected)
 
 
+def test_wasserstein_is_the_difference_of_the_means() -> None:
+    real, fake = [torch.tensor([1.0, 3.0])], [torch.tensor([-1.0, 2.0])]
+    assert losses.discriminator_loss(real, fake, kind="wasserstein") == pytest.approx(0.5 - 2)
+    assert losses.generator_loss(fake, kind="wasserstein") == pytest.approx(-0.5)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("relativistic", [False, True])
 @pytest.mark.parametrize("batch", [1, 4])

@@ -19,7 +19,13 @@ from blur2blur.networks.band_energy import band_energies
 from blur2blur.networks.base import ImageNetwork, SizeRule
 from blur2blur.networks.kernel_wizard import KernelWizard
 from blur2blur.networks.nafnet import LocalMean, NAFNet
-from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions, spatial_gradient
+from blur2blur.networks.patchgan import (
+    DiscriminatorOptions,
+    MultiScaleDiscriminator,
+    PatchGAN,
+    PatchGANOptions,
+    spatial_gradient,
+)
 from blur2blur.pyramid import pyramid
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -45,6 +51,8 @@ SMALL = {
         "decoder_blocks": (1, 1, 1),
         "scales": 3,
     },
+    "resnet": {"base_channels": 8, "blocks": 2},
+    "unet": {"base_channels": 8, "levels": 3},
 }
 
 
@@ -207,8 +215,8 @@ def test_the_published_gopro_layouts_are_nafnets_of_that_width(width: int) -> No
 
 @pytest.mark.parametrize("name", networks.names())
 def test_an_untrained_network_is_exactly_the_identity(name: str) -> None:
-    image = torch.rand(2, 3, 32, 40)
-    for output, level in zip(small(name)(image), pyramid(image, 3), strict=True):
+    image, network = torch.rand(2, 3, 32, 40), small(name)
+    for output, level in zip(network(image), pyramid(image, network.scales), strict=True):
         assert torch.equal(output, level)
 
 
@@ -344,6 +352,40 @@ def test_mistakes_in_options_are_named(name: str, options: dict[str, object], me
         networks.build(name, **options)
 
 
+# --- networks of one scale
+
+
+@pytest.mark.parametrize("name", ["resnet", "unet"])
+def test_instance_normalisation_leaves_no_parameter_without_use(name: str) -> None:
+    """A bias before it would be subtracted again: there is none."""
+    network = small(name, norm="instance", identity_start=False).train()
+    image = torch.rand(2, 3, 24, 32)
+    network(image)[-1].square().mean().backward()
+    idle = [key for key, p in network.named_parameters() if p.grad is None or p.grad.norm() < 1e-7]
+    assert idle == []
+    # what is normalised does not depend on the contrast of the first features
+    assert len(network.state_dict()) < len(small(name).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "millions"),
+    [("resnet", {"blocks": 9}, 11.38), ("resnet", {"blocks": 6}, 7.84),
+     ("unet", {"levels": 8}, 54.41), ("unet", {"levels": 7}, 41.83)],
+)  # fmt: skip
+def test_sizes_are_those_of_the_papers(name: str, options: dict, millions: float) -> None:
+    with torch.device("meta"):
+        network = networks.build(name, **options)
+    assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+@pytest.mark.parametrize("levels", [2, 8])
+def test_a_u_net_halves_down_to_its_bottom(levels: int) -> None:
+    network = small("unet", base_channels=2, levels=levels, norm="instance")
+    assert network.size_rule == SizeRule(multiple=2**levels, minimum=2**levels)
+    image = torch.rand(1, 3, 2**levels, 2 ** (levels + 1))
+    assert network(image)[-1].shape == image.shape
+
+
 # --- NAFNet's local window
 
 
@@ -402,6 +444,18 @@ def test_the_smallest_size_of_a_discriminator_is_true(norm: str, judged: str, la
     # instance normalisation says it with a ValueError
     with pytest.raises((RuntimeError, ValueError)):
         discriminator(pyramid(torch.rand(2, 3, side - 1, side - 1), 3))
+
+
+@pytest.mark.parametrize("norm", ["none", "instance", "spectral"])
+def test_without_layers_every_pixel_is_judged_alone(norm: str) -> None:
+    options = DiscriminatorOptions(base_channels=4, layers=0, norm=norm, scales=1)
+    judge = MultiScaleDiscriminator(options).eval()
+    (logits,) = judge([torch.rand(2, 3, 2, 2)])
+    assert logits.shape == (2, 1, 2, 2)
+    if norm == "none":
+        image = torch.rand(1, 3, 4, 4)
+        turned = judge([image.flip(-1)])[0].flip(-1)
+        torch.testing.assert_close(turned, judge([image])[0])
 
 
 def test_shared_discriminators_have_the_weights_of_one() -> None:

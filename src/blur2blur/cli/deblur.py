@@ -68,7 +68,7 @@ def deblur(
         batch_size=batch,
     )
     make_folder(out)
-    failures = _run_with_progress(pipeline, jobs)
+    failures = run_with_progress(pipeline, jobs)
     typer.echo(f"{len(jobs) - len(failures)} of {len(jobs)} photographs deblurred into {out}")
     if failures:
         typer.echo("these failed:", err=True)
@@ -77,7 +77,7 @@ def deblur(
         raise typer.Exit(1)
 
 
-def _run_with_progress(pipeline: "Pipeline", jobs: "Sequence[Job]") -> "list[Failure]":
+def run_with_progress(pipeline: "Pipeline", jobs: "Sequence[Job]") -> "list[Failure]":
     """Show photographs done and, of the current one, tiles done."""
     from rich.console import Console
     from rich.markup import escape

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated, NoReturn
 
@@ -48,11 +49,18 @@ def blur2blur(
 
 def main() -> None:
     """Run the command line. A user's mistake, or a path the system refuses, exits with 2."""
+    guard(app)
+
+
+def guard(command: Callable[[], object]) -> None:
+    """Run a command; a user's mistake, or a path the system refuses, becomes a line and exit 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for file names that are no Unicode
     try:
-        app()
+        command()
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
     except Blur2BlurError as error:
         _fail(str(error))
     except OSError as error:

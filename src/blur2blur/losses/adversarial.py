@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-AdversarialKind = Literal["hinge", "least_squares", "logistic"]
+AdversarialKind = Literal["hinge", "least_squares", "logistic", "wasserstein"]
 Discriminator = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 """From images (coarse to fine) to logit maps B 1 H' W': one for each image, or several rounds."""
 
@@ -27,8 +27,8 @@ def discriminator_loss(
     Args:
         real: logits of real images, one map per scale.
         fake: logits of generated images (detached from the generator), one map per scale.
-        kind: hinge (Lim & Ye 2017), least squares (Mao et al. 2017, targets 1 and 0) or logistic
-            (Goodfellow et al. 2014).
+        kind: hinge (Lim & Ye 2017), least squares (Mao et al. 2017, targets 1 and 0), logistic
+            (Goodfellow et al. 2014) or wasserstein (Arjovsky et al. 2017, which needs a penalty).
         relativistic: judge each side relative to the other side's mean
             (Jolicoeur-Martineau 2018, relativistic average).
     """
@@ -71,6 +71,8 @@ def _wants_high(logits: Tensor, kind: AdversarialKind) -> Tensor:
             return (logits - 1).square().mean()
         case "logistic":
             return F.softplus(-logits).mean()
+        case "wasserstein":
+            return -logits.mean()
 
 
 def _wants_low(logits: Tensor, kind: AdversarialKind) -> Tensor:
@@ -81,6 +83,8 @@ def _wants_low(logits: Tensor, kind: AdversarialKind) -> Tensor:
             return logits.square().mean()
         case "logistic":
             return F.softplus(logits).mean()
+        case "wasserstein":
+            return logits.mean()
 
 
 def zero_centred_penalty(discriminator: Discriminator, images: Sequence[Tensor]) -> Tensor:

@@ -59,7 +59,7 @@ def initialise(module: nn.Module) -> None:
                 block.conv2.weight.data.div_(len(blocks) ** 0.5)
 
 
-def zero(*convolutions: nn.Conv2d) -> None:
+def zero(*convolutions: nn.Conv2d | nn.ConvTranspose2d) -> None:
     """Zero the weights and biases: a network that adds this output to its input is the identity."""
     for convolution in convolutions:
         nn.init.zeros_(convolution.weight)

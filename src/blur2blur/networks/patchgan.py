@@ -26,8 +26,9 @@ class PatchGANOptions(Settings):
 
     base_channels: int = Field(default=64, ge=1)
     """Channels after the first convolution; doubled by each layer up to eight times."""
-    layers: int = Field(default=3, ge=1, le=6)
-    """Convolutions of stride 2; 1, 2, 3, 4 layers judge patches of 16, 34, 70, 142 pixels."""
+    layers: int = Field(default=3, ge=0, le=6)
+    """Convolutions of stride 2; 1, 2, 3, 4 layers judge patches of 16, 34, 70, 142 pixels. With 0
+    every pixel is judged alone (PixelGAN), which tells colours apart but no blur."""
     norm: Literal["none", "instance", "spectral"] = "none"
     """Instance normalisation divides out the strength of high frequencies, which is what tells one
     blur from another: choose it to match published weights only."""
@@ -47,6 +48,11 @@ class DiscriminatorOptions(PatchGANOptions):
     size, so a shared one has to call the same look known at one scale and unknown at another."""
 
 
+def _minimum_px(options: PatchGANOptions) -> int:
+    # a single pixel has nothing to be normalised by
+    return 3 * 2**options.layers if options.layers else 2
+
+
 def spatial_gradient(image: Tensor) -> Tensor:
     """Return differences to the right and lower neighbour (zero at the last), B 2C H W."""
     right = F.pad(image[..., :, 1:] - image[..., :, :-1], (0, 1, 0, 0))
@@ -55,17 +61,19 @@ def spatial_gradient(image: Tensor) -> Tensor:
 
 
 class PatchGAN(nn.Module):
-    """4x4 convolutions with leaky ReLU; the last one gives a logit per patch."""
+    """4x4 convolutions (1x1 with 0 layers), leaky ReLU; the last one gives a logit per patch."""
 
     def __init__(self, options: PatchGANOptions) -> None:
         super().__init__()
         self.input = options.input
         channels = [{"rgb": 3, "gradient": 6, "rgb+gradient": 9}[options.input]]
-        channels += [options.base_channels * min(2**i, 8) for i in range(options.layers + 1)]
-        strides = [2] * options.layers + [1, 1]
+        widenings = max(2, options.layers + 1)
+        channels += [options.base_channels * min(2**i, 8) for i in range(widenings)]
+        strides = [2] * options.layers + [1] * (widenings + 1 - options.layers)
+        kernel, padding = (4, 1) if options.layers else (1, 0)
         self.convs = nn.ModuleList(
             [
-                nn.Conv2d(channels_in, channels_out, 4, stride=stride, padding=1)
+                nn.Conv2d(channels_in, channels_out, kernel, stride=stride, padding=padding)
                 for channels_in, channels_out, stride in zip(
                     channels, [*channels[1:], 1], strides, strict=True
                 )
@@ -75,7 +83,7 @@ class PatchGAN(nn.Module):
         if options.norm == "spectral":
             for convolution in self.convs:
                 spectral_norm(convolution)
-        self.minimum_px = 3 * 2**options.layers
+        self.minimum_px = _minimum_px(options)
 
     def forward(self, image: Tensor) -> Tensor:
         """B 3 H W, sRGB in [0, 1], sides at least `minimum_px`, to logits B 1 H' W'."""
@@ -109,7 +117,7 @@ class MultiScaleDiscriminator(Network):
         self.judges = nn.ModuleList()
         if options.judge in ("patch", "both"):
             self.judges.append(nn.ModuleList(PatchGAN(options) for _ in range(count)))
-            least_px = 3 * 2**options.layers
+            least_px = _minimum_px(options)
         if options.judge in ("energy", "both"):
             energy = (BandEnergyJudge(options.energy_channels) for _ in range(count))
             self.judges.append(nn.ModuleList(energy))

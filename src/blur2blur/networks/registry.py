@@ -11,6 +11,8 @@ from blur2blur.networks.kernel_wizard import KernelWizard, KernelWizardOptions
 from blur2blur.networks.mimo_unet import MimoUNet, MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNet, NAFNetOptions
 from blur2blur.networks.patchgan import DiscriminatorOptions, MultiScaleDiscriminator
+from blur2blur.networks.resnet import Resnet, ResnetOptions
+from blur2blur.networks.unet import UNet, UNetOptions
 from blur2blur.settings import Settings
 
 OptionsT = TypeVar("OptionsT", bound=Settings)
@@ -37,6 +39,8 @@ NETWORKS: dict[str, Entry[Any]] = {
     "mimo_unet": Entry(MimoUNetOptions, MimoUNet),
     "mimo_unet_plus": Entry(MimoUNetPlusOptions, MimoUNet),
     "nafnet": Entry(NAFNetOptions, NAFNet),
+    "resnet": Entry(ResnetOptions, Resnet),
+    "unet": Entry(UNetOptions, UNet),
 }
 
 _NOT_FOR_IMAGES = {"discriminator", "kernel_wizard"}

@@ -100,7 +100,7 @@ class ConverterTask:
             if settings.init
             else networks.build(settings.network.name, **settings.network.options)
         )
-        if generator.scales != settings.discriminator.scales:
+        if generator.scales not in (1, settings.discriminator.scales):
             raise ConfigError(
                 f"network '{generator.name}' returns {generator.scales} scales but "
                 f"discriminator.scales = {settings.discriminator.scales}; set them equal"
@@ -159,6 +159,8 @@ class ConverterTask:
         known, _ = self.known.pair(roles, generator)
         real = pyramid(known, self.judge.scales)
         fake = self.generator(blurry)
+        if len(fake) == 1:  # a network of one scale is judged at all sizes nevertheless
+            fake = pyramid(fake[0], self.judge.scales)
 
         logged: dict[str, Tensor] = {}
         for _ in range(self.settings.discriminator.updates_per_step):

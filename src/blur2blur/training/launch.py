@@ -44,12 +44,25 @@ def train_deblurrer(
 
 
 def train_converter(
-    data: Path, settings: ConverterSettings, out: Path, progress: loop.Progress
+    data: Path,
+    settings: ConverterSettings,
+    out: Path,
+    progress: loop.Progress,
+    *,
+    checkpoint_at: Callable[[int], bool] = lambda step: False,
 ) -> bool:
-    """Train or resume a converter in the run folder `out`; as `train_deblurrer`."""
+    """Train or resume a converter in the run folder `out`; as `train_deblurrer`.
+
+    `checkpoint_at` as in `loop.train`.
+    """
     roles = converter_roles(data, settings)
     return _train(
-        lambda fabric: ConverterTask(settings, roles, fabric), settings, data, out, progress
+        lambda fabric: ConverterTask(settings, roles, fabric),
+        settings,
+        data,
+        out,
+        progress,
+        checkpoint_at,
     )
 
 
@@ -105,6 +118,7 @@ def _train(
     data: Path,
     out: Path,
     progress: loop.Progress,
+    checkpoint_at: Callable[[int], bool] = lambda step: False,
 ) -> bool:
     _refuse_out_inside(data, out)
     fabric = _fabric(settings.run)
@@ -116,7 +130,7 @@ def _train(
         run_folder.create(out, run)
     fabric.barrier()
     try:
-        return loop.train(task, fabric, out, progress=progress)
+        return loop.train(task, fabric, out, progress=progress, checkpoint_at=checkpoint_at)
     except torch.OutOfMemoryError as error:
         raise ConfigError(
             f"{fabric.device} has too little memory; set data.batch_size or data.crop_px lower"

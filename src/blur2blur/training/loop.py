@@ -1,8 +1,9 @@
 """The training loop: one flat narrative for every task.
 
-Randomness is a function of (seed, step, rank); learning rates are a function of the step; so the
-state of a run is its step, weights, averaged weights, optimisers and the losses since the last line
-of the log, and a resumed run is the uninterrupted one.
+Randomness is a function of (seed, step, rank); learning rates are a function of the step, and of
+the validations where the schedule is "plateau"; so the state of a run is its step, weights,
+averaged weights, optimisers, what the validations gave and the losses since the last line of the
+log, and a resumed run is the uninterrupted one.
 """
 
 import math
@@ -39,17 +40,30 @@ Progress = Callable[[int, dict[str, float]], None]
 
 # what loading into networks and optimisers raises where names, shapes or kinds differ
 _MISFITS = (LookupError, RuntimeError, ValueError, TypeError, AttributeError)
+_STEP_FACTOR = 0.1
+_PLATEAU_FACTOR = 0.2
+_PLATEAU_VALIDATIONS = 5
+_PLATEAU_LEAST_GAIN = 0.01  # of the best score
 # torchrun passes a Ctrl-C on to processes that had it from the terminal already
 _SAME_CTRL_C_SECONDS = 2.0
 
 
-def learning_rate(settings: OptimiserSettings, base: float, step: int, steps: int) -> float:
-    """Return the rate of `step` in a run of `steps`: warm-up, constant part, then the decay."""
+def learning_rate(
+    settings: OptimiserSettings, base: float, step: int, steps: int, *, plateaus: int = 0
+) -> float:
+    """Return the rate of `step` in a run of `steps`: warm-up, constant part, then the decay.
+
+    It never reaches zero. `plateaus` counts those that the validations have met so far.
+    """
     if step < settings.warmup_steps:
         return base * (step + 1) / settings.warmup_steps
     start = max(settings.warmup_steps, round(settings.constant_fraction * steps))
+    if settings.schedule == "plateau":
+        return base * _PLATEAU_FACTOR**plateaus
     if settings.schedule == "constant" or step < start:
         return base
+    if settings.schedule == "step":
+        return base * _STEP_FACTOR ** ((step - start) // settings.decay_every)
     # the last step still learns: the decay would reach zero one step after it
     remaining = 1 - (step - start) / max(1, steps - start)
     if settings.schedule == "linear":
@@ -109,11 +123,24 @@ class _Position:
     metrics: dict[str, float] = field(default_factory=dict[str, float])  # of the last validation
     totals: dict[str, Tensor] = field(default_factory=dict[str, Tensor])  # of the losses not logged
     counted: int = 0  # steps in them
+    plateaus: int = 0
+    plateau_best: float = -math.inf  # score that the next plateau is measured from
+    stale: int = 0  # validations since then
 
     def add(self, losses: dict[str, Tensor]) -> None:
         for name, loss in losses.items():
             self.totals[name] = self.totals[name] + loss if name in self.totals else loss
         self.counted += 1
+
+    def judge(self, score: float) -> None:
+        """Note whether a validation's score is a gain; several that are not are a plateau."""
+        best = self.plateau_best
+        if best == -math.inf or score > best + _PLATEAU_LEAST_GAIN * abs(best):
+            self.plateau_best, self.stale = score, 0
+            return
+        self.stale += 1
+        if self.stale == _PLATEAU_VALIDATIONS:
+            self.plateaus, self.stale = self.plateaus + 1, 0
 
     def take_means(self) -> dict[str, float]:
         means = {name: float(total) / self.counted for name, total in self.totals.items()}
@@ -180,11 +207,19 @@ def _on_any(fabric: Fabric, flag: bool) -> bool:
     return bool(flags)
 
 
-def train(task: Task, fabric: Fabric, folder: Path, *, progress: Progress) -> bool:
+def train(
+    task: Task,
+    fabric: Fabric,
+    folder: Path,
+    *,
+    progress: Progress,
+    checkpoint_at: Callable[[int], bool] = lambda step: False,
+) -> bool:
     """Train `task` to its last step, from the state in `folder` if there is one.
 
     Writes `log.jsonl`, TensorBoard events, `samples/*.png`, `best.safetensors` (by the task's
-    score), `last.safetensors` and `state.pt`. `progress(step, values)` is called after each step.
+    score), `last.safetensors` and `state.pt`. `progress(step, values)` is called after each step,
+    before its checkpoint; `checkpoint_at(step)` asks for one besides those of `run`.
 
     Returns:
         True when the last step was reached, False when Ctrl-C stopped the run, which then can be
@@ -226,10 +261,18 @@ def train(task: Task, fabric: Fabric, folder: Path, *, progress: Progress) -> bo
     try:
         with _interruptible() as stop_requested:
             while step < run.steps and not stopped:
+                if step % run.validate_every == 0:  # only the first process validates
+                    position.plateaus = fabric.broadcast(position.plateaus)
                 for name, optimiser in task.optimisers.items():
                     settings = task.schedules[name]
                     for group in optimiser.param_groups:
-                        group["lr"] = learning_rate(settings, group["initial_lr"], step, run.steps)
+                        group["lr"] = learning_rate(
+                            settings,
+                            group["initial_lr"],
+                            step,
+                            run.steps,
+                            plateaus=position.plateaus,
+                        )
                 generator = step_generator(run.seed, step, fabric.global_rank)
                 torch.manual_seed(generator.initial_seed())  # dropout draws from the global one
                 losses = task.step(_next_batch(batches), generator)
@@ -251,13 +294,15 @@ def train(task: Task, fabric: Fabric, folder: Path, *, progress: Progress) -> bo
                     position.metrics = task.validate(averaged.module)
                     log.write(step, position.metrics)
                     score = sign * position.metrics[task.score]
+                    position.judge(score)
                     if score > position.best:
                         position.best = score
                         _export(folder / BEST, task, averaged, position)
                 if step % run.samples_every == 0 or last:
                     path = folder / "samples" / f"{step:07d}.png"
                     images.write_rgb(path, sheet(task.samples(averaged.module)))
-                if step % run.checkpoint_every == 0 or last or stopped:
+                due = step % run.checkpoint_every == 0 or checkpoint_at(step)
+                if due or last or stopped:
                     _export(folder / LAST, task, averaged, position)
                     save_state(folder / STATE, _state(task, averaged, precision, position))
     finally:

@@ -64,7 +64,8 @@ class OptimiserSettings(Settings):
     beta2: float = Field(default=0.999, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     warmup_steps: int = Field(default=0, ge=0)
-    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    schedule: Literal["constant", "linear", "cosine", "step", "plateau"] = "cosine"
+    decay_every: PositiveInt = 10_000  # steps, of the schedule "step"
     constant_fraction: float = Field(default=0.0, ge=0, lt=1)  # of the run, before the decay
     clip_norm: float = Field(default=0.0, ge=0)  # 0 does not clip
 
@@ -149,7 +150,7 @@ class DiscriminatorSettings(DiscriminatorOptions):
 class ConverterLossSettings(Settings):
     """Weights of the converter's losses."""
 
-    adversarial: Literal["hinge", "least_squares", "logistic"] = "hinge"
+    adversarial: Literal["hinge", "least_squares", "logistic", "wasserstein"] = "hinge"
     relativistic: bool = False
     adversarial_weight: float = Field(default=1.0, ge=0)
     penalty: Literal["none", "r1", "r1+r2", "interpolated"] = "r1"

@@ -31,7 +31,13 @@ from blur2blur.training.sheets import sheet
 
 SIGMAS_PX = np.arange(0.2, 8.01, 0.1)
 KNOWN = ["shake.length_px=[4, 16]", "shake.wander=[0, 1.2]", "shake.pull=[0, 4]"]
-METHODS = ("left sharp", "one Gaussian for all", "Gaussian of the pair", "transfer, code map", "transfer, one code")  # fmt: skip
+METHODS = (
+    "left sharp",
+    "one Gaussian for all",
+    "Gaussian of the pair",
+    "transfer, code map",
+    "transfer, one code",
+)
 
 
 def main() -> None:

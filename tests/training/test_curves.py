@@ -13,30 +13,41 @@ import pytest
 
 from blur2blur import settings
 from blur2blur.training import launch
-from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
+from blur2blur.training.settings import ConverterSettings, DeblurrerSettings, KernelSettings
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "curves.json"
 STEPS = 6
 SMALL = [
-    "network.options.base_channels=4", "network.options.blocks=1", "data.crop_px=64",
-    "data.batch_size=2", "data.workers=0", "data.validation_crops=2", "known.camera=known-small",
+    "data.crop_px=64", "data.batch_size=2", "data.workers=0", "data.validation_crops=2",
+    "known.camera=known-small",
     "run.device=cpu", f"run.steps={STEPS}", "run.log_every=1", "optimiser.warmup_steps=2",
     "optimiser.learning_rate=2e-4",
 ]  # fmt: skip
+SMALL_NETWORK = ["network.options.base_channels=4", "network.options.blocks=1"]
 SMALL_JUDGE = ["discriminator.base_channels=4", "discriminator.layers=2"]
+SMALL_KERNEL = [
+    "network.options={channels=4, feature_blocks=1, levels=2, code_channels=4, code_blocks=1, "
+    "trunk_blocks=1, vae=true}",
+    "loss.kl=0.001",
+]
+TASKS = ["deblurrer", "converter", "kernel"]
 
 
 def curve(task: str, data: Path, out: Path) -> list[dict[str, float]]:
     if task == "deblurrer":
-        checked = settings.load(DeblurrerSettings, "deblurrer", SMALL)
+        checked = settings.load(DeblurrerSettings, "deblurrer", [*SMALL, *SMALL_NETWORK])
         launch.train_deblurrer(data, checked, out, lambda step, values: None)
+    elif task == "kernel":
+        checked = settings.load(KernelSettings, "kernel", [*SMALL, *SMALL_KERNEL])
+        launch.train_kernel(data, checked, out, lambda step, values: None)
     else:
-        checked = settings.load(ConverterSettings, "converter", [*SMALL, *SMALL_JUDGE])
+        small = [*SMALL, *SMALL_NETWORK, *SMALL_JUDGE]
+        checked = settings.load(ConverterSettings, "converter", small)
         launch.train_converter(data, checked, out, lambda step, values: None)
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("task", ["deblurrer", "converter"])
+@pytest.mark.parametrize("task", TASKS)
 def test_curve_is_the_stored_one(task, camera_folder, tmp_path):
     expected = json.loads(GOLDEN.read_text())[task]
     found = curve(task, camera_folder, tmp_path / "run")
@@ -52,7 +63,5 @@ if __name__ == "__main__":
 
     with TemporaryDirectory() as folder:
         data = make_camera_folder(Path(folder) / "data")
-        curves = {
-            task: curve(task, data, Path(folder) / task) for task in ("deblurrer", "converter")
-        }
+        curves = {task: curve(task, data, Path(folder) / task) for task in TASKS}
     GOLDEN.write_text(json.dumps(curves, indent=1) + "\n")

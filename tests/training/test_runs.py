@@ -1,4 +1,4 @@
-"""What every training run promises, asked of both tasks on tiny networks."""
+"""What every training run promises, asked of every task on tiny networks."""
 
 import json
 import os
@@ -12,12 +12,18 @@ from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
 from blur2blur import settings
-from blur2blur.checkpoints import load_network, read_header
+from blur2blur.checkpoints import load_any, read_header
 from blur2blur.errors import CheckpointError, ConfigError, DataError
 from blur2blur.training import launch, loop, sources
 from blur2blur.training.converter import ConverterTask
 from blur2blur.training.deblurrer import DeblurrerTask
-from blur2blur.training.settings import ConverterSettings, DeblurrerSettings, OptimiserSettings
+from blur2blur.training.kernel import KernelTask
+from blur2blur.training.settings import (
+    ConverterSettings,
+    DeblurrerSettings,
+    KernelSettings,
+    OptimiserSettings,
+)
 
 TINY = [
     "network.options.base_channels=4",
@@ -37,12 +43,22 @@ TINY = [
     "run.precision=32-true",
 ]
 TINY_JUDGE = ["discriminator.base_channels=4", "discriminator.layers=2"]
-TASKS = ["deblurrer", "converter"]
+TINY_KERNEL = [
+    "network.options={channels=4, feature_blocks=1, levels=2, code_channels=4, code_blocks=1, "
+    "trunk_blocks=1, identity_start=false, vae=true}",
+    "loss.kl=0.001",
+]
+TASKS = ["deblurrer", "converter", "kernel"]
+MODELS = {
+    "deblurrer": DeblurrerSettings, "converter": ConverterSettings, "kernel": KernelSettings,
+}  # fmt: skip
 
 
 def tiny(task: str, *overrides: str):
     if task == "deblurrer":
         return settings.load(DeblurrerSettings, "deblurrer", [*TINY, *overrides])
+    if task == "kernel":
+        return settings.load(KernelSettings, "kernel", [*TINY, *TINY_KERNEL, *overrides])
     return settings.load(ConverterSettings, "converter", [*TINY, *TINY_JUDGE, *overrides])
 
 
@@ -50,6 +66,8 @@ def train(task: str, data: Path, out: Path, *overrides: str, progress=lambda ste
     checked = tiny(task, *overrides)
     if isinstance(checked, DeblurrerSettings):
         return launch.train_deblurrer(data, checked, out, progress)
+    if isinstance(checked, KernelSettings):
+        return launch.train_kernel(data, checked, out, progress)
     return launch.train_converter(data, checked, out, progress)
 
 
@@ -118,8 +136,10 @@ def test_run_folder_holds_what_the_documentation_names(task, camera_folder, tmp_
 @pytest.mark.parametrize("task", TASKS)
 def test_header_rebuilds_the_network_and_tells_its_settings(task, camera_folder, tmp_path):
     train(task, camera_folder, tmp_path / "run")
-    network, header = load_network(tmp_path / "run/last.safetensors", role=task)
-    assert network(torch.rand(1, 3, 64, 64))[-1].shape == (1, 3, 64, 64)
+    network, header = load_any(tmp_path / "run/last.safetensors", role=task)
+    image = torch.rand(1, 3, 64, 64)
+    inputs = (image, image, lambda mean, _: mean) if task == "kernel" else (image,)
+    assert network(*inputs)[0 if task == "kernel" else -1].shape == image.shape
     assert header.step == 6
     model = type(tiny(task))
     assert settings.build(model, header.settings, source="header") == tiny(task)
@@ -195,6 +215,8 @@ def make_task(task: str, data: Path):
     checked = tiny(task)
     if isinstance(checked, DeblurrerSettings):
         return DeblurrerTask(checked, launch.deblurrer_roles(data, checked), fabric)
+    if isinstance(checked, KernelSettings):
+        return KernelTask(checked, launch.deblurrer_roles(data, checked), fabric)
     return ConverterTask(checked, launch.converter_roles(data, checked), fabric)
 
 
@@ -349,3 +371,105 @@ def test_wrong_converter_settings_are_one_clear_line(overrides, message, camera_
     with pytest.raises(ConfigError, match=message) as caught:
         train("converter", camera_folder, tmp_path / "run", *overrides)
     assert "\n" not in str(caught.value)
+
+
+def train_extractor(data: Path, folder: Path) -> str:
+    train("kernel", data, folder, "run.steps=2", "run.validate_every=2")
+    return f"known.extractor={folder / 'last.safetensors'}"
+
+
+@pytest.fixture
+def transfer(camera_folder, tmp_path, monkeypatch) -> list[str]:
+    """Settings of a known blur that a tiny extractor transfers."""
+    monkeypatch.setenv("BLUR2BLUR_CACHE", str(tmp_path / "cache"))
+    return ["known.source=transfer", train_extractor(camera_folder, tmp_path / "extractor")]
+
+
+@pytest.mark.parametrize("task", ["deblurrer", "converter"])
+def test_known_blur_is_transferred_and_a_resumed_run_the_same(
+    task, transfer, camera_folder, tmp_path
+):
+    assert train(task, camera_folder, tmp_path / "whole", *transfer)
+    stopped = not train(
+        task, camera_folder, tmp_path / "cut", *transfer, progress=interrupt_after(3)
+    )
+    assert stopped
+    assert train(task, camera_folder, tmp_path / "cut", *transfer)
+    assert same_weights(tmp_path / "whole/last.safetensors", tmp_path / "cut/last.safetensors")
+
+
+def test_the_extractor_is_frozen_and_runs_without_gradients(
+    transfer, camera_folder, tmp_path, monkeypatch
+):
+    checked = tiny("converter", *transfer)
+    fabric = Fabric(accelerator="cpu")
+    fabric.launch()
+    task = ConverterTask(checked, launch.converter_roles(camera_folder, checked), fabric)
+    extractor = task.known._bank._network
+    graphs: list[bool] = []
+    adapt = extractor.adapt
+
+    def watched(sharp, code):
+        made = adapt(sharp, code)
+        graphs.append(made.requires_grad or made.grad_fn is not None)
+        return made
+
+    monkeypatch.setattr(extractor, "adapt", watched)
+    before = [parameter.clone() for parameter in extractor.parameters()]
+    task.step(next(batches(task)), torch.Generator())
+    assert graphs == [False]
+    assert not any(parameter.requires_grad for parameter in extractor.parameters())
+    assert all(parameter.grad is None for parameter in extractor.parameters())
+    assert all(torch.equal(*each) for each in zip(before, extractor.parameters(), strict=True))
+    trained = {
+        id(parameter)
+        for optimiser in task.optimisers.values()
+        for group in optimiser.param_groups
+        for parameter in group["params"]
+    }
+    assert not trained & {id(parameter) for parameter in extractor.parameters()}
+
+
+def test_kernel_extractor_learns_one_batch(camera_folder, tmp_path):
+    overrides = [
+        "run.steps=120", "data.validation_fraction=0.9", "data.crop_px=96", "loss.kl=0",
+        "network.options={channels=16, feature_blocks=1, levels=2, code_channels=8, "
+        "code_blocks=1, trunk_blocks=1}", "data.batch_size=1", "optimiser.warmup_steps=10",
+        "run.validate_every=120", "run.samples_every=120", "run.checkpoint_every=120",
+    ]  # fmt: skip
+    train("kernel", camera_folder, tmp_path / "run", *overrides)
+    losses = [line["loss/reconstruction"] for line in curve(tmp_path / "run") if len(line) == 2]
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["network.options={levels=2}", "loss.kl=0.1"], r"loss\.kl = 0\.1.*vae=true"),
+        (["network.name=mimo_unet", "network.options={}"], "'mimo_unet' reads no blur"),
+        (["network.options={levels=5}", "loss.kl=0"], r"crop_px = 64.*at least 256; set.*=256"),
+        (["known.source=transfer", "known.extractor=x"], "needs what is trained here"),
+        (["known.source=transfer"], r"needs known\.extractor"),
+        (["init=missing.pth"], "neither a file nor a known name"),
+    ],
+)
+def test_wrong_kernel_settings_are_one_clear_line(overrides, message, camera_folder, tmp_path):
+    with pytest.raises((ConfigError, CheckpointError), match=message):
+        train("kernel", camera_folder, tmp_path / "run", *overrides)
+    assert not (tmp_path / "run").exists()
+
+
+def test_discriminator_starts_from_a_published_file(camera_folder, tmp_path):
+    widths = {0: (3, 4), 2: (4, 8), 5: (8, 16), 8: (16, 1)}
+    state = {
+        f"model.{index}.weight": torch.rand(wide, narrow, 4, 4)
+        for index, (narrow, wide) in widths.items()
+    }
+    state |= {f"model.{index}.bias": torch.rand(wide) for index, (_, wide) in widths.items()}
+    torch.save(state, tmp_path / "latest_net_D.pth")
+    checked = tiny("converter", f"discriminator.init={tmp_path / 'latest_net_D.pth'}")
+    fabric = Fabric(accelerator="cpu")
+    fabric.launch()
+    task = ConverterTask(checked, launch.converter_roles(camera_folder, checked), fabric)
+    assert torch.equal(task.judge.judges[0][0].convs[0].weight, state["model.0.weight"])
+    assert task.judge.options.norm == "instance"

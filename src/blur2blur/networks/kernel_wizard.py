@@ -54,7 +54,8 @@ class _Extractor(nn.Module):
     def __init__(self, options: KernelWizardOptions) -> None:
         super().__init__()
         width, out = options.channels, options.code_channels * (2 if options.vae else 1)
-        widths = [*(min(width * 2**level, out) for level in range(options.levels)), out]
+        between = (min(width * 2**level, out) for level in range(1, options.levels))
+        widths = [width, *between, out]
         self.stem = mirrored_conv(2 * width, width, 7)
         self.downs = nn.ModuleList(
             nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False)
@@ -121,6 +122,12 @@ class KernelWizard(Network):
         self.ups = nn.ModuleList([conv(width, 4 * width, 3), conv(width, 4 * width, 3)])
         self.merge, self.head = conv(width, width, 3), conv(width, 3, 3)
         initialise(self)
+        # hardly a sum over skips in these, so that a ReLU halves what is not doubled first (He et
+        # al. 2015): with less, codes and what is made of them begin too small to be learned from
+        for chain in (self.stem, self.extractor.stem, self.extractor.downs, self.adapter, self.ups):
+            for part in chain.modules():
+                if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+                    part.weight.data.mul_(2**0.5)
         if options.identity_start:
             zero(self.head)
 

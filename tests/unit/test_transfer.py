@@ -1,0 +1,121 @@
+"""Reading a blur from a pair and laying it over other images: sizes, tiles, codes, mistakes."""
+
+import pytest
+import torch
+
+from blur2blur import load_kernel_extractor, networks, transfer_blur
+from blur2blur.blur import transfer
+from blur2blur.blur.transfer import draw_code, fit_code, lay_blur, new_code, read_code
+from blur2blur.errors import CheckpointError, ConfigError, InputError
+from blur2blur.networks import KernelWizard
+
+TINY = {
+    "channels": 4,
+    "feature_blocks": 1,
+    "levels": 2,
+    "code_channels": 4,
+    "code_blocks": 1,
+    "trunk_blocks": 1,
+}
+
+
+def tiny(**options: object) -> KernelWizard:
+    torch.manual_seed(0)
+    network = networks.build_any("kernel_wizard", **(TINY | {"identity_start": False} | options))
+    assert isinstance(network, KernelWizard)
+    return network.eval()
+
+
+def image(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def test_an_untrained_network_transfers_no_blur():
+    sharp = image(37, 31)
+    network = tiny(identity_start=True)
+    assert torch.equal(transfer_blur(sharp, (image(64, 64, 1), image(64, 64, 2)), network), sharp)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (37, 131), (16, 16), (1, 1)])
+def test_images_of_any_size_keep_it(size: tuple[int, int]):
+    made = transfer_blur(image(*size), (image(45, 70, 1), image(45, 70, 2)), tiny())
+    assert made.shape == (3, *size)
+    assert made.min() >= 0
+    assert made.max() <= 1
+
+
+def test_a_pair_laid_over_its_own_image_is_the_networks_one_pass():
+    sharp, blurry, network = image(64, 48), image(64, 48, 1), tiny()
+    with torch.no_grad():
+        whole, _, _ = network(sharp[None], blurry[None], lambda mean, _: mean)
+    made = transfer_blur(sharp, (blurry, sharp), network)
+    torch.testing.assert_close(made, whole[0].clamp(0, 1))
+
+
+def test_large_images_are_read_in_blocks_of_one_code_map(monkeypatch: pytest.MonkeyPatch):
+    sharp, blurry, network = image(90, 200), image(90, 200, 1), tiny()
+    whole = read_code(sharp, blurry, network).mean
+    monkeypatch.setattr(transfer, "TILE_PX", 64)
+    blocks = read_code(sharp, blurry, network).mean
+    assert blocks.shape == whole.shape == (4, 6, 13)
+    assert not torch.equal(blocks, whole)  # there is more than one block
+
+
+def test_tiles_agree_with_the_whole_image_and_share_its_code_map():
+    sharp, network = image(200, 420), tiny()
+    code = torch.rand(4, 3, 5)
+    whole = lay_blur(sharp, code, network, tile_px=1024)
+    tiled = lay_blur(sharp, code, network, tile_px=256, overlap_px=160)
+    torch.testing.assert_close(tiled, whole, atol=1e-5, rtol=0)
+
+
+def test_a_code_map_is_cut_in_its_middle_or_mirrored_beyond_its_end():
+    code = torch.arange(3.0).view(1, 1, 3)
+    assert fit_code(code, 1, 1).flatten().tolist() == [1]
+    assert fit_code(code, 1, 8).flatten().tolist() == [0, 1, 2, 2, 1, 0, 0, 1]
+    assert fit_code(code[..., :1], 2, 2).flatten().tolist() == [0, 0, 0, 0]
+
+
+def test_with_a_vae_codes_are_drawn_around_the_pairs():
+    network, pair = tiny(vae=True), (image(64, 64, 1), image(64, 64, 2))
+    first, again, other = (
+        transfer_blur(image(64, 64), pair, network, generator=torch.Generator().manual_seed(seed))
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    code = draw_code(torch.zeros(9999), torch.full((9999,), -2.0), torch.Generator().manual_seed(0))
+    assert float(code.std()) == pytest.approx(2, rel=0.05)
+
+
+def test_new_blurs_are_normal_codes_and_need_a_vae():
+    code = new_code(tiny(vae=True, code_channels=512), torch.Generator().manual_seed(0), 0.5)
+    assert code.shape == (512, 1, 1)
+    assert float(code.std()) == pytest.approx(0.5, rel=0.1)
+    with pytest.raises(ConfigError, match=r"without VAE.*network\.options\.vae=true"):
+        new_code(tiny(), torch.Generator())
+
+
+@pytest.mark.parametrize(
+    ("sharp", "blurry", "message"),
+    [
+        ((64, 64), (64, 65), "sharp image is 64x64 but the blurry one 65x64.*one size"),
+        ((64, 31), (64, 31), "31x64 is too small.*at least 32 pixels"),
+    ],
+)
+def test_unfit_pairs_are_one_clear_line(sharp, blurry, message):
+    with pytest.raises(InputError, match=message):
+        transfer_blur(image(64, 64), (image(*blurry), image(*sharp)), tiny())
+
+
+def test_the_full_extractor_needs_sides_of_256():
+    with torch.device("meta"):
+        network = networks.build_any("kernel_wizard")
+    assert isinstance(network, KernelWizard)
+    with pytest.raises(InputError, match="at least 256 pixels"):
+        transfer.check_pair(torch.zeros(3, 255, 300), torch.zeros(3, 255, 300), network)
+
+
+def test_another_network_is_no_kernel_extractor():
+    with pytest.raises(CheckpointError, match="no kernel 'known-blur-small'"):
+        load_kernel_extractor("known-blur-small")

@@ -26,22 +26,32 @@ from blur2blur.blur import CameraSettings, load_camera
 from blur2blur.cli import main, reference_parser
 from blur2blur.networks.mimo_unet import MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNetOptions
-from blur2blur.networks.reference_keys import mimo_unet_to_reference
+from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions
+from blur2blur.networks.reference_keys import (
+    kernel_wizard_to_reference,
+    mimo_unet_to_reference,
+    patchgan_to_reference,
+)
 from blur2blur.networks.resnet import ResnetOptions
 from blur2blur.networks.unet import UNetOptions
 from blur2blur.settings import Settings
-from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
+from blur2blur.training.settings import ConverterSettings, DeblurrerSettings, KernelSettings
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 PAGES += [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))]
 SCENES = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "retina")
-TASKS = {"deblurrer": DeblurrerSettings, "converter": ConverterSettings}
-MODELS = [*TASKS.values(), CameraSettings]
+TASKS = {
+    "deblurrer": DeblurrerSettings, "converter": ConverterSettings, "kernel": KernelSettings,
+}  # fmt: skip
+MODELS = [*TASKS.values(), CameraSettings, networks.KernelWizardOptions]
 MODELS += [MimoUNetOptions, MimoUNetPlusOptions, NAFNetOptions, ResnetOptions, UNetOptions]
+TINY_NETWORKS = {
+    "mimo_unet": "{base_channels=4, blocks=1}",
+    "kernel_wizard": "{channels=4, feature_blocks=1, levels=2, code_channels=4, code_blocks=1, "
+    "trunk_blocks=1, vae=true}",
+}
 TINY = [
-    "network.name=mimo_unet",
-    "network.options={base_channels=4, blocks=1}",
     "data.crop_px=64",
     "data.batch_size=2",
     "data.workers=0",
@@ -83,15 +93,18 @@ def cheap(arguments: list[str]) -> list[str]:
     if arguments[0] == "deblur":
         return ["--device", "cpu"]
     if arguments[0] == "train":
-        overrides = TINY + (TINY_JUDGE if arguments[1] == "converter" else [])
+        network = "kernel_wizard" if arguments[1] == "kernel" else "mimo_unet"
+        chosen = [f"network.name={network}", f"network.options={TINY_NETWORKS[network]}"]
+        overrides = chosen + TINY + (TINY_JUDGE if arguments[1] == "converter" else [])
         return [word for override in overrides for word in ("--set", override)]
     return []
 
 
 def tiny_network(role: str, path: Path) -> None:
-    network = networks.build("mimo_unet", base_channels=4, blocks=1)
+    name = "kernel_wizard" if role == "kernel" else "mimo_unet"
+    network = networks.build_any(name, **tomllib.loads(f"x = {TINY_NETWORKS[name]}")["x"])
     options = network.options.model_dump()
-    header = checkpoints.Header(role=role, network="mimo_unet", options=options)
+    header = checkpoints.Header(role=role, network=name, options=options)
     checkpoints.save_network(path, network, header)
 
 
@@ -103,6 +116,11 @@ def foreign_weights(folder: Path) -> None:
     torch.save({"params": nafnet.state_dict()}, folder / "NAFNet-GoPro.pth")
     mimo = networks.build("mimo_unet", base_channels=4, blocks=1)
     torch.save({"model": mimo_unet_to_reference(mimo.state_dict())}, folder / "MIMO-UNet.pkl")
+    torch.save(mimo_unet_to_reference(mimo.state_dict()), folder / "latest_net_G.pth")
+    kernel = networks.build_any("kernel_wizard", channels=4, code_channels=4, trunk_blocks=1)
+    torch.save(kernel_wizard_to_reference(kernel.state_dict()), folder / "GOPRO_woVAE.pth")
+    patchgan = PatchGAN(PatchGANOptions(base_channels=4, norm="instance"))
+    torch.save(patchgan_to_reference(patchgan.state_dict()), folder / "latest_net_D.pth")
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +137,10 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if number < 3:
             images.write_rgb(root / "sharp" / file, sharp)
             images.write_rgb(root / "trip" / f"trip_{number}.jpg", blurry)
-            for side in ("trainA", "trainC", "testA"):
-                images.write_rgb(root / "phone" / side / file, blurry)
-            for side in ("trainB", "trainD", "testB"):
-                images.write_rgb(root / "phone" / side / file, sharp)
+            for side in ("phone/trainA", "phone/trainC", "phone/testA", "pairs/blurry"):
+                images.write_rgb(root / side / file, blurry)
+            for side in ("phone/trainB", "phone/trainD", "phone/testB", "pairs/sharp"):
+                images.write_rgb(root / side / file, sharp)
     shutil.copy(root / "photos/IMG_0001.jpg", root / "photo.jpg")
     for role in TASKS:
         tiny_network(role, root / "runs" / role / "best.safetensors")
@@ -135,12 +153,12 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return a function that makes the folder in which a page's commands run."""
-    shipped = given / "runs/deblurrer/best.safetensors"
     resolve = zoo.resolve
 
     def resolve_shipped(name_or_path: str, *, role: str) -> Path:
-        known = name_or_path == zoo.DEFAULT_DEBLURRER and role == "deblurrer"
-        return shipped if known else resolve(name_or_path, role=role)
+        ships = name_or_path in (zoo.DEFAULT_DEBLURRER, "kernel-small")
+        path = given / f"runs/{role}/best.safetensors"
+        return path if ships else resolve(name_or_path, role=role)
 
     def make(page: str) -> Path:
         made = made_by(command_lines(page))
@@ -150,6 +168,7 @@ def place(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
                 (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, tmp_path / path)
         monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("BLUR2BLUR_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(zoo, "resolve", resolve_shipped)
         return tmp_path
 
@@ -205,7 +224,7 @@ def test_toml_of_a_page_is_accepted(page: str):
         model = TASKS[values["task"]] if "task" in values else CameraSettings
         checked = settings.build(model, values, source=page)
         if not isinstance(checked, CameraSettings):
-            networks.build(checked.network.name, **checked.network.options)
+            networks.build_any(checked.network.name, **checked.network.options)
 
 
 def leaves(model: Settings, prefix: str = "") -> dict[str, str]:
@@ -244,7 +263,7 @@ def test_tables_of_settings_are_complete_and_state_the_defaults(model: type[Sett
 @pytest.mark.parametrize("name", settings.preset_names())
 def test_every_preset_loads(name: str):
     checked = settings.load(TASKS[settings.read_preset(name)["task"]], name)
-    networks.build(checked.network.name, **checked.network.options)
+    networks.build_any(checked.network.name, **checked.network.options)
     load_camera(checked.known.camera, checked.known.overrides)
 
 

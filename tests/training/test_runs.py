@@ -45,7 +45,7 @@ TINY = [
 TINY_JUDGE = ["discriminator.base_channels=4", "discriminator.layers=2"]
 TINY_KERNEL = [
     "network.options={channels=4, feature_blocks=1, levels=2, code_channels=4, code_blocks=1, "
-    "trunk_blocks=1, identity_start=false, vae=true}",
+    "trunk_blocks=1, identity_start=false, vae=true, filter_px=5}",
     "loss.kl=0.001",
 ]
 TASKS = ["deblurrer", "converter", "kernel"]

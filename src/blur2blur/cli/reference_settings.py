@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from blur2blur.cli.reference_options import GENERATORS
 from blur2blur.cli.reference_parser import Options
-from blur2blur.errors import CheckpointError, ConfigError
+from blur2blur.errors import ConfigError
 
 if TYPE_CHECKING:
     from blur2blur.data.layout import Layout
@@ -205,24 +205,26 @@ def known_blur(found: "Layout", extractor: str) -> tuple[list[str], list[str]]:
 
     Args:
         found: the data folder.
-        extractor: weights of a kernel extractor, "" to look where the published code has them.
+        extractor: a kernel extractor that ships, or its weights; "" to look where the published
+            code has them.
 
     Raises:
-        CheckpointError: `extractor` is no file.
+        CheckpointError: `extractor` is neither.
     """
-    if extractor and not Path(extractor).is_file():
-        raise CheckpointError(
-            f"--extractor {extractor} is no file; 'blur2blur train kernel' makes one"
-        )
-    places = [Path(extractor)] if extractor else [*_named_extractors(), *EXTRACTORS]
-    weights = next((path for path in places if path.is_file()), None)
-    if weights is not None:
-        return ["known.source=transfer", f"known.extractor={json.dumps(str(weights))}"], []
+    from blur2blur import zoo
+
+    if extractor:
+        zoo.resolve(extractor, role="kernel")
+    else:
+        places = [*_named_extractors(), *EXTRACTORS]
+        extractor = next((str(path) for path in places if path.is_file()), "")
+    if extractor:
+        return ["known.source=transfer", f"known.extractor={json.dumps(extractor)}"], []
     missing = (
         f"the published method transfers the known blur with a kernel extractor, which is not at "
         f"{EXTRACTORS[0]}"
     )
-    remedy = "to transfer it: --extractor FILE, made by 'blur2blur train kernel'"
+    remedy = "to transfer it: --extractor kernel-small, or a file of 'blur2blur train kernel'"
     if found.known_blurry and found.known_sharp:
         return ["known.source=pairs"], [
             f"{missing}; the pairs of trainC and trainD are the known blur as they are; {remedy}"

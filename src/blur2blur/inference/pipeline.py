@@ -124,7 +124,7 @@ class Pipeline:
             if made and undone and made != undone:
                 _log.warning(
                     "converter %s makes the known blur '%s', deblurrer %s undoes '%s': train one "
-                    "of them with known.camera of the other", converter, made, deblurrer, undone
+                    "of them with known.* of the other", converter, made, deblurrer, undone
                 )  # fmt: skip
         return cls(
             zoo.load_deblurrer(str(deblurrer)),

@@ -14,11 +14,13 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from blur2blur.images import to_linear, to_srgb
 from blur2blur.networks.base import Network, SizeRule
 from blur2blur.networks.blocks import ResidualBlock, conv, initialise, mirrored_conv, zero
+from blur2blur.networks.local_filter import filter_cells, kernels_around_identity
 from blur2blur.settings import Settings
 
 _SLOPE = 0.1
@@ -42,10 +44,20 @@ class KernelWizardOptions(Settings):
     """Residual blocks of the extractor at the size of the code map."""
     trunk_blocks: int = Field(default=20, ge=1)
     """Residual blocks from adapted features back to the image."""
+    filter_px: int = Field(default=0, ge=0, le=63)
+    """Side of the filter that each code becomes, odd; the image is filtered before the residual is
+    added. 0 is none, as published: the residual then has to take away all detail."""
     vae: bool = False
     """Whether the extractor returns a deviation too, so that new blurs can be drawn."""
     identity_start: bool = True
     """Start with a zeroed output convolution, so that an untrained network adds no blur."""
+
+    @field_validator("filter_px")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value and value % 2 == 0:
+            raise ValueError("must be odd, or 0 for none")
+        return value
 
 
 class _Extractor(nn.Module):
@@ -121,6 +133,9 @@ class KernelWizard(Network):
         self.trunk = nn.Sequential(*[ResidualBlock(width) for _ in range(options.trunk_blocks)])
         self.ups = nn.ModuleList([conv(width, 4 * width, 3), conv(width, 4 * width, 3)])
         self.merge, self.head = conv(width, width, 3), conv(width, 3, 3)
+        self.filter: nn.Conv2d | None = None
+        if options.filter_px:
+            self.filter = nn.Conv2d(options.code_channels, options.filter_px**2, 1, bias=False)
         initialise(self)
         # hardly a sum over skips in these, so that a ReLU halves what is not doubled first (He et
         # al. 2015): with less, codes and what is made of them begin too small to be learned from
@@ -129,7 +144,7 @@ class KernelWizard(Network):
                 if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
                     part.weight.data.mul_(2**0.5)
         if options.identity_start:
-            zero(self.head)
+            zero(self.head, *([self.filter] if self.filter is not None else []))
 
     def extract(self, sharp: Tensor, blurry: Tensor) -> tuple[Tensor, Tensor | None]:
         """Read the code of the blur that turns `sharp` into `blurry`.
@@ -176,7 +191,17 @@ class KernelWizard(Network):
         features = self.trunk(self.adapter(features, code))
         for up in self.ups:
             features = F.leaky_relu(F.pixel_shuffle(up(features), 2), _SLOPE)
-        return sharp + self.head(F.leaky_relu(self.merge(features), _SLOPE))
+        residual = self.head(F.leaky_relu(self.merge(features), _SLOPE))
+        return self._filtered(sharp, code) + residual
+
+    def _filtered(self, sharp: Tensor, code: Tensor) -> Tensor:
+        if self.filter is None:
+            return sharp
+        # full precision: what is filtered is the image itself
+        with torch.autocast(sharp.device.type, enabled=False):
+            kernels = kernels_around_identity(self.filter(code.float()))
+            light = filter_cells(to_linear(sharp.float()), kernels, self.size_rule.multiple)
+            return to_srgb(light.clamp(0, 1))
 
     def _features(self, image: Tensor) -> Tensor:
         for convolution in self.stem:

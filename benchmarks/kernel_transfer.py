@@ -1,7 +1,7 @@
 """How well a kernel extractor lays the blur of one pair over another photograph.
 
     python benchmarks/kernel_transfer.py --photos kodak --seeds 0 1 2
-    python benchmarks/kernel_transfer.py --photos kodak --run runs/kernel
+    python benchmarks/kernel_transfer.py --photos kodak --pairs reds --run runs/kernel
 
 Every photograph is blurred by a kernel of its own, as a pair; the next one in the folder is blurred
 by the same kernel, as the truth. Compared with that truth are, all given the pair alone: the
@@ -25,6 +25,7 @@ import machine
 from blur2blur import images, load_kernel_extractor, metrics
 from blur2blur.blur import Camera, convolve, kernels, load_camera
 from blur2blur.blur.transfer import lay_blur, read_code
+from blur2blur.data import layout
 from blur2blur.images import to_linear, to_srgb
 from blur2blur.networks import KernelWizard
 from blur2blur.training.sheets import sheet
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--camera", default="known-small")
     parser.add_argument("--set", action="append", help="of the camera; the recipe's if not given")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--pairs", type=Path, help="real pairs, blur/ or blurry/ and sharp/")
     parser.add_argument("--run", type=Path, help="run folder of the network, for its curve")
     parser.add_argument("--out", type=Path, default=Path("kernel-transfer"))
     arguments = parser.parse_args()
@@ -65,6 +67,10 @@ def main() -> None:
             f"{method:22} {row['mean_db']:.2f} +- {row['spread_db']:.2f} dB ({spread}); "
             f"better than the pair's Gaussian on {row['beats_gaussian']:.0%}"
         )
+    if arguments.pairs is not None:
+        print("real pairs, made again from their sharp images, PSNR against the blurry ones:")
+        for method, values in again(network, arguments.pairs).items():
+            print(f"{method:22} {statistics.mean(values):.2f} dB of {len(values)}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "kernel_transfer.json").write_text(json.dumps(result, indent=1) + "\n")
     images.write_rgb(
@@ -142,6 +148,24 @@ def measure(
         )
         for method, image in made.items():
             scores[method].append(float(metrics.psnr_db(image[None], truth[None])[0]))
+    return scores
+
+
+def again(network: KernelWizard, pairs: Path) -> dict[str, list[float]]:
+    """Return method -> PSNR [dB] of the blurry image of each pair, made from its sharp one."""
+    scores: dict[str, list[float]] = {}
+    for blurry_path, sharp_path in layout.find_pairs(pairs):
+        blurry, sharp = images.read_rgb(blurry_path), images.read_rgb(sharp_path)
+        lay = transferred(network, sharp, blurry)
+        made = {
+            "left sharp": sharp,
+            "Gaussian of the pair": gaussian(sharp, fitted_sigma(sharp, blurry)),
+            "own code map": lay(sharp, one_code=False),
+            "own codes, their mean": lay(sharp, one_code=True),
+        }
+        for method, image in made.items():
+            psnr_db = float(metrics.psnr_db(image[None], blurry[None])[0])
+            scores.setdefault(method, []).append(psnr_db)
     return scores
 
 

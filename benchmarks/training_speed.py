@@ -21,9 +21,14 @@ import torch
 import machine
 from blur2blur import images, settings
 from blur2blur.training import launch
-from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
+from blur2blur.training.settings import (
+    ConverterSettings,
+    DeblurrerSettings,
+    KernelSettings,
+    TaskSettings,
+)
 
-PRESETS = ("known-blur-small", "demo-converter")
+PRESETS = ("known-blur-small", "demo-converter", "kernel-small")
 SCENES = ("astronaut", "coffee", "hubble_deep_field", "retina", "rocket")
 LEAST_PX = 700
 WARM_UP_STEPS = 3
@@ -59,7 +64,7 @@ def main() -> None:
 
 def time_steps(
     preset: str, arguments: argparse.Namespace, data: Path, out: Path
-) -> tuple[DeblurrerSettings | ConverterSettings, list[float]]:
+) -> tuple[TaskSettings, list[float]]:
     """Train briefly; return the settings and the clock after each step, in seconds."""
     steps = WARM_UP_STEPS + arguments.repeats * arguments.steps
     rhythm = [f"run.{name}_every={steps}" for name in ("log", "validate", "checkpoint", "samples")]
@@ -69,9 +74,13 @@ def time_steps(
     def note(_step: int, _values: object) -> None:
         times.append(time.perf_counter())
 
-    if settings.read_preset(preset)["task"] == "deblurrer":
+    task = settings.read_preset(preset)["task"]
+    if task == "deblurrer":
         checked = settings.load(DeblurrerSettings, preset, overrides)
         launch.train_deblurrer(data, checked, out, note)
+    elif task == "kernel":
+        checked = settings.load(KernelSettings, preset, overrides)
+        launch.train_kernel(data, checked, out, note)
     else:
         checked = settings.load(ConverterSettings, preset, overrides)
         launch.train_converter(data, checked, out, note)
@@ -79,14 +88,14 @@ def time_steps(
 
 
 def write_photographs(data: Path) -> None:
-    """Fill trainA and trainB; for speed it does not matter whether they are blurry."""
+    """Fill trainA to trainD; for speed it does not matter whether they are blurry."""
     for scene in SCENES:
         pixels = torch.from_numpy(getattr(skimage.data, scene)()[..., :3]).permute(2, 0, 1) / 255
         scale = max(1.0, LEAST_PX / min(pixels.shape[1:]))
         pixels = torch.nn.functional.interpolate(
             pixels[None], scale_factor=scale, mode="bicubic", antialias=True
         )[0]
-        for folder in ("trainA", "trainB"):
+        for folder in ("trainA", "trainB", "trainC", "trainD"):
             images.write_rgb(data / folder / f"{scene}.jpg", pixels.clamp(0, 1))
 
 

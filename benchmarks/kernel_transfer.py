@@ -109,6 +109,10 @@ def cases(
 
 def fitted_sigma(sharp: Tensor, blurry: Tensor) -> float:
     """Return the deviation [px] of the Gaussian that is nearest to the pair's blur."""
+    # a middle part tells as much as the whole
+    height, width = sharp.shape[-2:]
+    rows, columns = (slice(max(0, side // 2 - 160), side // 2 + 160) for side in (height, width))
+    sharp, blurry = sharp[:, rows, columns], blurry[:, rows, columns]
     errors = [float((gaussian(sharp, s) - blurry).square().mean()) for s in SIGMAS_PX]
     return float(SIGMAS_PX[int(np.argmin(errors))])
 

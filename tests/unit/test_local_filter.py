@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from blur2blur.blur import convolve
-from blur2blur.networks.local_filter import filter_cells, kernels_around_identity
+from blur2blur.networks.local_filter import (
+    estimate_kernels,
+    filter_cells,
+    kernels_of_light_one,
+    lowest_frequencies,
+)
 
 CELL_PX = 16
 
@@ -44,10 +49,32 @@ def test_at_a_cells_centre_its_kernel_counts_and_between_two_their_blend():
     torch.testing.assert_close(made[..., between], blend)
 
 
-def test_kernels_keep_the_light_and_begin_with_the_identity():
-    changes = torch.randn(2, 25, 3, 4)
+def test_kernels_keep_the_light_and_nothing_is_the_identity():
     flat = torch.full((2, 3, 48, 64), 0.3)
-    made = filter_cells(flat, kernels_around_identity(changes), CELL_PX)
+    made = filter_cells(flat, kernels_of_light_one(torch.randn(2, 25, 3, 4)), CELL_PX)
     torch.testing.assert_close(made, flat)
-    none = kernels_around_identity(torch.zeros(2, 25, 3, 4))
+    none = kernels_of_light_one(torch.zeros(2, 25, 3, 4))
     torch.testing.assert_close(filter_cells(image(), none, CELL_PX), image())
+
+
+def test_estimated_kernels_are_those_the_image_was_blurred_with():
+    sharp = image(128, 128)
+    kernel = kernels(side=7)
+    blurry = convolve(sharp, kernel.reshape(2, 1, 7, 7))
+    found = estimate_kernels(sharp, blurry, 9, CELL_PX)
+    assert found.shape == (2, 81, 8, 8)
+    wanted = torch.nn.functional.pad(kernel.reshape(2, 7, 7), (1, 1, 1, 1)).flatten(1)
+    middle = found[:, :, 3, 3]
+    assert float((middle - wanted).abs().max()) < 0.15 * float(wanted.max())
+
+
+def test_where_there_is_nothing_to_see_no_kernel_is_estimated():
+    flat = torch.full((1, 3, 64, 64), 0.5)
+    assert float(estimate_kernels(flat, flat, 9, CELL_PX).abs().max()) < 1e-3
+
+
+def test_lowest_frequencies_are_orthonormal_and_begin_with_the_mean():
+    basis = lowest_frequencies(30, 9)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(30), atol=1e-5, rtol=0)
+    torch.testing.assert_close(basis[0], torch.full((81,), 1 / 9))
+    assert lowest_frequencies(999, 3).shape == (9, 9)

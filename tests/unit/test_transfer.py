@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from blur2blur import load_kernel_extractor, networks, transfer_blur
-from blur2blur.blur import transfer
+from blur2blur.blur import convolve, transfer
 from blur2blur.blur.transfer import draw_code, fit_code, lay_blur, new_code, read_code
 from blur2blur.errors import CheckpointError, ConfigError, InputError
+from blur2blur.images import to_linear, to_srgb
 from blur2blur.networks import KernelWizard
 
 TINY = {
@@ -87,6 +88,25 @@ def test_with_a_vae_codes_are_drawn_around_the_pairs():
     assert not torch.equal(first, other)
     code = draw_code(torch.zeros(9999), torch.full((9999,), -2.0), torch.Generator().manual_seed(0))
     assert float(code.std()) == pytest.approx(2, rel=0.05)
+
+
+def test_with_filters_a_blur_is_transferred_before_any_training():
+    torch.manual_seed(0)
+    sharp, other = image(128, 128, 1), image(128, 128, 2)
+    kernel = torch.zeros(1, 1, 9, 9)
+    kernel[..., 4, 1:8] = 1 / 7
+    blurry, truth = (to_srgb(convolve(to_linear(each[None]), kernel))[0] for each in (sharp, other))
+    network = tiny(filter_px=9, code_channels=81, identity_start=True)
+    made = transfer_blur(other, (blurry, sharp), network)
+    assert float((made - truth).square().mean()) < 0.05 * float((other - truth).square().mean())
+
+
+@pytest.mark.parametrize(("filter_px", "least_px"), [(9, 32), (47, 32), (49, 48), (63, 48)])
+def test_a_long_filter_needs_larger_images(filter_px: int, least_px: int):
+    network = tiny(filter_px=filter_px)
+    assert network.size_rule.minimum == least_px
+    pair = image(least_px, least_px, 1), image(least_px, least_px, 2)
+    assert transfer_blur(image(5, 9), pair, network).shape == (3, 5, 9)
 
 
 def test_new_blurs_are_normal_codes_and_need_a_vae():

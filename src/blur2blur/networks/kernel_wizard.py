@@ -20,11 +20,20 @@ from torch import Tensor, nn
 from blur2blur.images import to_linear, to_srgb
 from blur2blur.networks.base import Network, SizeRule
 from blur2blur.networks.blocks import ResidualBlock, conv, initialise, mirrored_conv, zero
-from blur2blur.networks.local_filter import filter_cells, kernels_around_identity
+from blur2blur.networks.local_filter import (
+    estimate_kernels,
+    filter_cells,
+    kernels_of_light_one,
+    lowest_frequencies,
+)
 from blur2blur.settings import Settings
 
 _SLOPE = 0.1
 """Of the leaky ReLUs outside the adapter's U-Net, whose slope is 0.2."""
+_DIFFERENCE_GAIN = 4.0
+"""Brings the difference of the features of a pair, a few hundredths, to the range of features."""
+_SMALL = 0.01
+"""Of what must not disturb at first; zero would be a dead ReLU."""
 _FEATURE_STRIDE = 4
 """Extractor and adapter work on features at a quarter of the image's size."""
 
@@ -46,7 +55,8 @@ class KernelWizardOptions(Settings):
     """Residual blocks from adapted features back to the image."""
     filter_px: int = Field(default=0, ge=0, le=63)
     """Side of the filter that each code becomes, odd; the image is filtered before the residual is
-    added. 0 is none, as published: the residual then has to take away all detail."""
+    added, and the extractor is given least-squares estimates of the kernels too. 0 is none, as
+    published: the residual then has to take away all detail."""
     vae: bool = False
     """Whether the extractor returns a deviation too, so that new blurs can be drawn."""
     identity_start: bool = True
@@ -73,14 +83,19 @@ class _Extractor(nn.Module):
             nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False)
             for narrow, wide in itertools.pairwise(widths)
         )
+        self.from_kernels: nn.Conv2d | None = None
+        if options.filter_px:
+            self.from_kernels = nn.Conv2d(options.filter_px**2, out, 1)
         self.blocks = nn.Sequential(
             *[ResidualBlock(out, mirrored=True) for _ in range(options.code_blocks)]
         )
 
-    def forward(self, sharp: Tensor, blurry: Tensor) -> Tensor:
+    def forward(self, sharp: Tensor, blurry: Tensor, kernels: Tensor | None) -> Tensor:
         features = F.relu(self.stem(torch.cat([sharp, blurry], dim=1)), inplace=True)
         for down in self.downs:
             features = F.relu(down(features), inplace=True)
+        if self.from_kernels is not None:
+            features = features + self.from_kernels(kernels)
         return self.blocks(features)
 
 
@@ -118,10 +133,13 @@ class KernelWizard(Network):
     def __init__(self, options: KernelWizardOptions) -> None:
         super().__init__()
         self.vae, self.code_channels = options.vae, options.code_channels
+        self.filter_px = options.filter_px
         width = options.channels
         stride = _FEATURE_STRIDE * 2**options.levels
         # the blocks of the extractor mirror a map of codes at its borders: one code has no mirror
-        self.size_rule = SizeRule(multiple=stride, minimum=2 * stride)
+        # and a filter reaches beyond half a code's square
+        least = max(2 * stride, stride // 2 + options.filter_px // 2 + 1)
+        self.size_rule = SizeRule(multiple=stride, minimum=-(-least // stride) * stride)
         self.stem = nn.ModuleList(
             [conv(3, width, 3), conv(width, width, 3, 2), conv(width, width, 3, 2)]
         )
@@ -136,6 +154,9 @@ class KernelWizard(Network):
         self.filter: nn.Conv2d | None = None
         if options.filter_px:
             self.filter = nn.Conv2d(options.code_channels, options.filter_px**2, 1, bias=False)
+        self._initialise(options)
+
+    def _initialise(self, options: KernelWizardOptions) -> None:
         initialise(self)
         # hardly a sum over skips in these, so that a ReLU halves what is not doubled first (He et
         # al. 2015): with less, codes and what is made of them begin too small to be learned from
@@ -143,8 +164,21 @@ class KernelWizard(Network):
             for part in chain.modules():
                 if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
                     part.weight.data.mul_(2**0.5)
+        # the extractor begins with the difference of the two images: beside the brightness that
+        # both have it is so small that ReLUs without bias pass all of it or nothing, and most die
+        stem, width = self.extractor.stem.weight.data, options.channels
+        stem[:, :width].mul_(_DIFFERENCE_GAIN)
+        stem[:, width:].copy_(-stem[:, :width])
+        if self.filter is not None and self.extractor.from_kernels is not None:
+            # codes begin as the coarse part of the estimated kernels: from random ones training
+            # finds the strength of a blur but not its direction
+            coarse = lowest_frequencies(options.code_channels, options.filter_px)
+            self.extractor.from_kernels.weight.data[: len(coarse)] = coarse[..., None, None]
+            self.filter.weight.data.zero_()[:, : len(coarse)] = coarse.T[..., None, None]
+            self.extractor.downs[-1].weight.data.mul_(_SMALL)
+            zero(*(block.conv2 for block in self.extractor.blocks))
         if options.identity_start:
-            zero(self.head, *([self.filter] if self.filter is not None else []))
+            zero(self.head)
 
     def extract(self, sharp: Tensor, blurry: Tensor) -> tuple[Tensor, Tensor | None]:
         """Read the code of the blur that turns `sharp` into `blurry`.
@@ -157,7 +191,7 @@ class KernelWizard(Network):
             The mean of the code, B C h w, and its deviation (its sign means nothing), None without
             `vae`.
         """
-        return self._code(self._features(sharp), self._features(blurry))
+        return self._code(sharp, self._features(sharp), blurry)
 
     def adapt(self, sharp: Tensor, code: Tensor) -> Tensor:
         """Lay the blur of `code`, B C h w, over `sharp`, B 3 H W: sRGB, not clamped."""
@@ -177,11 +211,18 @@ class KernelWizard(Network):
             The image as `adapt` returns it, and mean and deviation.
         """
         features = self._features(sharp)
-        mean, deviation = self._code(features, self._features(blurry))
+        mean, deviation = self._code(sharp, features, blurry)
         return self._adapted(sharp, features, choose(mean, deviation)), mean, deviation
 
-    def _code(self, sharp: Tensor, blurry: Tensor) -> tuple[Tensor, Tensor | None]:
-        code = self.extractor(sharp, blurry)
+    def _code(
+        self, sharp: Tensor, sharp_features: Tensor, blurry: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        kernels: Tensor | None = None
+        if self.filter_px:
+            with torch.autocast(sharp.device.type, enabled=False):
+                light = to_linear(sharp.float()), to_linear(blurry.float())
+                kernels = estimate_kernels(*light, self.filter_px, self.size_rule.multiple)
+        code = self.extractor(sharp_features, self._features(blurry), kernels)
         if not self.vae:
             return code, None
         mean, deviation = code.chunk(2, dim=1)
@@ -199,7 +240,7 @@ class KernelWizard(Network):
             return sharp
         # full precision: what is filtered is the image itself
         with torch.autocast(sharp.device.type, enabled=False):
-            kernels = kernels_around_identity(self.filter(code.float()))
+            kernels = kernels_of_light_one(self.filter(code.float()))
             light = filter_cells(to_linear(sharp.float()), kernels, self.size_rule.multiple)
             return to_srgb(light.clamp(0, 1))
 

@@ -20,7 +20,7 @@ from blur2blur import checkpoints, networks
 from blur2blur.checkpoints import Header
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.networks import ImageNetwork, Network, SizeRule
-from blur2blur.networks.reference_keys import Imported, import_network, is_known
+from blur2blur.networks.reference_keys import import_network, is_known
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
@@ -68,7 +68,7 @@ def load(path: Path) -> ImageNetwork | ThirdPartyNetwork:
         raise CheckpointError(f"no weight file {path}")
     content = read_weights(path)
     if is_known(content):
-        network = _build(path, import_network(content))
+        network = load_any(path)
         if not isinstance(network, ImageNetwork):
             raise CheckpointError(f"{path} is a {network.name}, which makes no image of an image")
         return network
@@ -116,7 +116,21 @@ def load_any(path: Path) -> Network:
     Raises:
         CheckpointError: missing, damaged or unsafe file, or no such network.
     """
-    return _build(path, import_network(read_weights(path)))
+    content = read_weights(path)
+    try:
+        imported = import_network(content)
+        network = networks.build_any(imported.name, **imported.options)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (LookupError, ValueError, ConfigError) as error:
+        raise CheckpointError(
+            f"{path} holds a part of a known network's weights: {error}; give the whole file"
+        ) from error
+    problem = checkpoints.first_difference(network.state_dict(), imported.state)
+    if problem:
+        raise CheckpointError(f"{path} is almost {imported.name}, but {problem}")
+    network.load_state_dict(imported.state)
+    return network.eval()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,15 +176,6 @@ def import_file(path: Path, out: Path, *, role: str) -> ImportedFile:
         version=version("blur2blur"),
     )
     return ImportedFile(network=network, header=header)
-
-
-def _build(path: Path, imported: Imported) -> Network:
-    network = networks.build_any(imported.name, **imported.options)
-    problem = checkpoints.first_difference(network.state_dict(), imported.state)
-    if problem:
-        raise CheckpointError(f"{path} is almost {imported.name}, but {problem}")
-    network.load_state_dict(imported.state)
-    return network.eval()
 
 
 def read_weights(path: Path) -> dict[str, Any]:

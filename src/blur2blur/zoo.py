@@ -59,7 +59,8 @@ def resolve(name_or_path: str, *, role: str) -> Path:
             return path
         names = [name for name, row in ENTRIES.items() if row.role == role]
         hint = nearest(name_or_path, names) if names else ""
-        raise CheckpointError(f"no {role} '{name_or_path}': neither a file nor a known name{hint}")
+        kind = "kernel extractor" if role == "kernel" else role
+        raise CheckpointError(f"no {kind} '{name_or_path}': neither a file nor a known name{hint}")
     path = WEIGHTS_DIR / entry.file
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
         raise CheckpointError(

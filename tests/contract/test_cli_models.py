@@ -119,8 +119,11 @@ def spoiled(kind: str, folder: Path) -> list[object]:
             torch.save(state | {key: other[key]}, path)
         case "damaged":
             path.write_bytes(path.read_bytes()[:1000])
-        case "unknown":
-            torch.save({"layer.weight": torch.zeros(1)}, path)
+        case "part" | "state" | "unknown":
+            state = reference_keys.unwrap(torch.load(path, weights_only=True))
+            part = {key: state[key] for key in state if key.startswith("kernel")}
+            position, layer = {"position": {"step": 1}}, {"layer.weight": torch.zeros(1)}
+            torch.save({"part": part, "state": position, "unknown": layer}[kind], path)
         case "role":
             return [path, "-o", out, "--role", "deblurrer"]
         case "suffix":
@@ -142,6 +145,8 @@ def spoiled(kind: str, folder: Path) -> list[object]:
         ("unsafe", "code could run on loading"),
         ("variant", "is almost kernel_wizard, but extractor.downs.4.weight is"),
         ("damaged", "damaged"),
+        ("part", "GOPRO_wVAE.pth holds a part of a known network's weights"),
+        ("state", "GOPRO_wVAE.pth: 'position' is a dict"),
         ("unknown", "weights beginning with 'layer.weight' are of no known network"),
         ("role", "which can be: kernel"),
         ("suffix", "written as .safetensors"),

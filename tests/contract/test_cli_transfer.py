@@ -77,7 +77,7 @@ def test_every_photograph_gets_the_blur_of_a_pair_and_keeps_its_size(place: Path
     ]
     assert min(float((made - each).abs().max()) for each in possible) < 0.6 / 255
     record = json.loads(Path("out/transfer.json").read_text())
-    assert record["network"] == "plain.safetensors"
+    assert len(record["weights_sha256"]) == 64
     assert record["blur"].endswith("pairs")
 
 
@@ -90,6 +90,12 @@ def test_count_is_of_pairs_in_all_and_the_same_command_makes_what_is_missing(pla
     assert "1 pairs made, 2 were there" in transfer("--count", 3).stdout
     assert Path("out/blurry/a_1.png").read_bytes() == before
     assert "count = 3, now it is 4" in line(transfer("--count", 4))
+
+
+def test_with_another_network_nothing_is_resumed(place: Path):
+    assert transfer().exit_code == 0
+    Path("vae.safetensors").replace("plain.safetensors")
+    assert "was made with weights_sha256" in line(transfer())
 
 
 def test_a_file_that_cannot_be_read_is_reported_and_the_rest_is_made(place: Path):
@@ -127,7 +133,7 @@ def test_pairs_of_unequal_counts_are_refused(place: Path):
     ("network", "message"),
     [
         ("missing.pth", "neither a file nor a known name"),
-        ("known-blur-small", "no kernel 'known-blur-small'"),
+        ("known-blur-small", "no kernel extractor 'known-blur-small'"),
         ("sharp/a.png", "not '.png'"),
     ],
 )

@@ -99,6 +99,24 @@ def test_interrupted_run_equals_uninterrupted_bit_for_bit(task, camera_folder, t
     assert curve(tmp_path / "whole") == curve(tmp_path / "cut")
 
 
+def test_dropout_is_resumed_too(camera_folder, tmp_path):
+    dropout = ["network.name=mimo_unet_plus", "network.options.dropout=0.5"]
+    assert train("deblurrer", camera_folder, tmp_path / "whole", *dropout)
+    stop = interrupt_after(3)
+    assert not train("deblurrer", camera_folder, tmp_path / "cut", *dropout, progress=stop)
+    assert train("deblurrer", camera_folder, tmp_path / "cut", *dropout)
+    assert same_weights(tmp_path / "whole/last.safetensors", tmp_path / "cut/last.safetensors")
+
+
+def test_a_run_from_before_a_setting_existed_is_resumed(camera_folder, tmp_path):
+    run = tmp_path / "run"
+    assert not train("converter", camera_folder, run, progress=interrupt_after(3))
+    told = json.loads((run / "settings.json").read_text())
+    del told["settings"]["discriminator"]["init"], told["settings"]["known"]["extractor"]
+    (run / "settings.json").write_text(json.dumps(told))
+    assert train("converter", camera_folder, run)
+
+
 def test_killed_run_resumes_from_its_checkpoint_and_repeats_the_curve(camera_folder, tmp_path):
     class Killed(Exception):
         pass
@@ -450,7 +468,7 @@ def test_kernel_extractor_learns_one_batch(camera_folder, tmp_path):
         (["network.options={levels=5}", "loss.kl=0"], r"crop_px = 64.*at least 256; set.*=256"),
         (["known.source=transfer", "known.extractor=x"], "needs what is trained here"),
         (["known.source=transfer"], r"needs known\.extractor"),
-        (["init=missing.pth"], "neither a file nor a known name"),
+        (["init=missing.pth"], "no kernel extractor 'missing.pth': neither a file"),
     ],
 )
 def test_wrong_kernel_settings_are_one_clear_line(overrides, message, camera_folder, tmp_path):

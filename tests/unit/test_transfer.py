@@ -138,5 +138,5 @@ def test_the_full_extractor_needs_sides_of_256():
 
 
 def test_another_network_is_no_kernel_extractor():
-    with pytest.raises(CheckpointError, match="no kernel 'known-blur-small'"):
+    with pytest.raises(CheckpointError, match="no kernel extractor 'known-blur-small'"):
         load_kernel_extractor("known-blur-small")

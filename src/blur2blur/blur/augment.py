@@ -3,6 +3,7 @@
 The data augmentation of Tran et al., CVPR 2021, arXiv 2104.00317, section 4.4.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,14 @@ RECORD = "transfer.json"
 
 
 def plan(
-    sharp_dir: Path, out_dir: Path, *, blur: str, network: str, seed: int, count: int | None
+    sharp_dir: Path,
+    out_dir: Path,
+    *,
+    blur: str,
+    weights: Path,
+    pairs: Sequence[tuple[Path, Path]] = (),
+    seed: int,
+    count: int | None,
 ) -> list[Planned]:
     """Check the folders and return the pairs to make; see `plans.plan`, and for what it raises.
 
@@ -29,16 +37,22 @@ def plan(
         sharp_dir: the photographs to blur.
         out_dir: receives `FOLDERS` and `RECORD`.
         blur: where the blur comes from, for the record.
-        network: the kernel extractor, for the record.
+        weights: file of the kernel extractor: with another one nothing is resumed.
+        pairs: (blurry, sharp) that the blur is taken from: likewise.
         seed: of all randomness.
         count: pairs in all; None for one of each photograph.
     """
+    names = "\0".join(str(path) for pair in pairs for path in pair)
     return plans.plan(
         sharp_dir,
         out_dir,
         folders=FOLDERS,
         record_name=RECORD,
-        record={"blur": blur, "network": network},
+        record={
+            "blur": blur,
+            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            "pairs_sha256": hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest(),
+        },
         seed=seed,
         count=count,
     )

@@ -91,7 +91,15 @@ def transfer(
     wizard = zoo.load_kernel_extractor(network).to(place)
     pairs = layout.find_pairs(pairs_dir)
     blur = f"of {pairs_dir.resolve()}"
-    planned = augment.plan(sharp_dir, out, blur=blur, network=network, seed=seed, count=count)
+    planned = augment.plan(
+        sharp_dir,
+        out,
+        blur=blur,
+        weights=zoo.resolve(network, role="kernel"),
+        pairs=pairs,
+        seed=seed,
+        count=count,
+    )
 
     def prepare(pair: "Planned") -> "Callable[[], None]":
         sharp = images.read_rgb(pair.source)
@@ -127,7 +135,8 @@ def sample(
     wizard = zoo.load_kernel_extractor(network).to(find_device(device))
     new_code(wizard, torch.Generator(), temperature)  # refuses a network that has none
     blur = f"new, temperature {temperature}"
-    planned = augment.plan(sharp_dir, out, blur=blur, network=network, seed=seed, count=count)
+    weights = zoo.resolve(network, role="kernel")
+    planned = augment.plan(sharp_dir, out, blur=blur, weights=weights, seed=seed, count=count)
 
     def prepare(pair: "Planned") -> "Callable[[], None]":
         sharp = images.read_rgb(pair.source)
@@ -170,5 +179,6 @@ def _make_all(
     made = sum(is_made(pair) for pair in todo)
     typer.echo(f"{out}: {made} pairs made, {len(pairs) - len(todo)} were there")
     if failed:
-        typer.echo(f"{len(failed)} of the photographs could not be read", err=True)
+        missing = len(todo) - made
+        typer.echo(f"{missing} of {len(pairs)} pairs could not be made", err=True)
         raise typer.Exit(1)

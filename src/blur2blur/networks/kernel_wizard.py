@@ -175,8 +175,11 @@ class KernelWizard(Network):
             coarse = lowest_frequencies(options.code_channels, options.filter_px)
             self.extractor.from_kernels.weight.data[: len(coarse)] = coarse[..., None, None]
             self.filter.weight.data.zero_()[:, : len(coarse)] = coarse.T[..., None, None]
-            self.extractor.downs[-1].weight.data.mul_(_SMALL)
-            zero(*(block.conv2 for block in self.extractor.blocks))
+            for parameter in self.extractor.downs[-1].parameters():
+                parameter.data.mul_(_SMALL)
+            for block in self.extractor.blocks:
+                assert isinstance(block, ResidualBlock)
+                zero(block.conv2)
         if options.identity_start:
             zero(self.head)
 

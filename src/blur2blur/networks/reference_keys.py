@@ -86,7 +86,10 @@ def unwrap(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def is_known(content: Mapping[str, Any]) -> bool:
     """Tell whether `import_network` recognises the content of a file."""
-    return _reader(unwrap(content)) is not None
+    try:
+        return _reader(unwrap(content)) is not None
+    except CheckpointError:
+        return False
 
 
 def import_network(content: Mapping[str, Any]) -> Imported:
@@ -113,7 +116,7 @@ def import_network(content: Mapping[str, Any]) -> Imported:
 
 def _reader(state: Mapping[str, Tensor]) -> Callable[[dict[str, Tensor]], Imported] | None:
     for sign, (kernel_px, read) in _SIGNS.items():
-        if sign in state and state[sign].shape[-1] == kernel_px:
+        if sign in state and state[sign].ndim == 4 and state[sign].shape[-1] == kernel_px:
             return read
     return None
 

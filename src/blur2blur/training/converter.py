@@ -100,16 +100,16 @@ class ConverterTask:
             if settings.init
             else networks.build(settings.network.name, **settings.network.options)
         )
-        if generator.scales not in (1, settings.discriminator.scales):
-            raise ConfigError(
-                f"network '{generator.name}' returns {generator.scales} scales but "
-                f"discriminator.scales = {settings.discriminator.scales}; set them equal"
-            )
         judge = (
             zoo.load_discriminator(settings.discriminator.init).train()
             if settings.discriminator.init
             else networks.MultiScaleDiscriminator(settings.discriminator)
         )
+        if generator.scales not in (1, judge.scales):
+            raise ConfigError(
+                f"network '{generator.name}' returns {generator.scales} scales but "
+                f"discriminator.scales = {judge.scales}; set them equal"
+            )
         sources.check_crop(
             settings.data.crop_px,
             generator.size_rule,

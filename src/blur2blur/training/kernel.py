@@ -129,9 +129,11 @@ class KernelTask:
 
 
 def _network(settings: KernelSettings) -> KernelWizard:
-    if settings.init:
-        return zoo.load_kernel_extractor(settings.init).train()
-    network = networks.build_any(settings.network.name, **settings.network.options)
+    network = (
+        zoo.load_kernel_extractor(settings.init).train()
+        if settings.init
+        else networks.build_any(settings.network.name, **settings.network.options)
+    )
     if not isinstance(network, KernelWizard):
         raise ConfigError(
             f"network.name = '{settings.network.name}' reads no blur from pairs; set it to "
@@ -139,8 +141,8 @@ def _network(settings: KernelSettings) -> KernelWizard:
         )
     if settings.loss.kl and not network.vae:
         raise ConfigError(
-            f"loss.kl = {settings.loss.kl} needs a deviation of the code; set "
-            "network.options.vae=true, or loss.kl=0"
+            f"loss.kl = {settings.loss.kl} needs a network with a deviation of the code; set "
+            "network.options.vae=true (or another init), or loss.kl=0"
         )
     return network
 

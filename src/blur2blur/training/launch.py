@@ -124,7 +124,7 @@ def _train(
     fabric = _fabric(settings.run)
     run = run_folder.describe_run(settings, data)
     if fabric.is_global_zero:
-        run_folder.refuse_other_run(out, run)
+        run_folder.refuse_other_run(out, run, type(settings)())
     task = make_task(fabric)
     if fabric.is_global_zero:
         run_folder.create(out, run)

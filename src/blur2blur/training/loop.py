@@ -273,9 +273,10 @@ def train(
                             run.steps,
                             plateaus=position.plateaus,
                         )
+                batch = _next_batch(batches)  # the first one draws from the global generator
                 generator = step_generator(run.seed, step, fabric.global_rank)
                 torch.manual_seed(generator.initial_seed())  # dropout draws from the global one
-                losses = task.step(_next_batch(batches), generator)
+                losses = task.step(batch, generator)
                 averaged.update_parameters(task.networks["generator"])
                 step += 1
                 position.step = step

@@ -44,8 +44,13 @@ def describe_run(settings: Settings, data: Path) -> dict[str, Any]:
     }
 
 
-def refuse_other_run(folder: Path, run: Mapping[str, Any]) -> None:
+def refuse_other_run(folder: Path, run: Mapping[str, Any], defaults: Settings) -> None:
     """Refuse a folder that holds anything but the run that is to be resumed; touches nothing.
+
+    Args:
+        folder: the run folder.
+        run: as `describe_run` returns it.
+        defaults: what settings have that are younger than the run that is there.
 
     Raises:
         ConfigError: the folder holds something else, or a run with other settings.
@@ -59,7 +64,8 @@ def refuse_other_run(folder: Path, run: Mapping[str, Any]) -> None:
         return
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
-        before = {"data": earlier["data"], "settings": dict(earlier["settings"])}
+        settings = _filled(dict(earlier["settings"]), defaults.model_dump(mode="json"))
+        before = {"data": earlier["data"], "settings": settings}
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is damaged ({error}); choose another --out") from error
     now = {"data": run["data"], "settings": run["settings"]}
@@ -70,6 +76,14 @@ def refuse_other_run(folder: Path, run: Mapping[str, Any]) -> None:
                 f"{folder} holds a run with {key} = {old!r}, not {new!r}; repeat its settings to "
                 "resume it, or choose another --out"
             )
+
+
+def _filled(values: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    filled = {**defaults, **values}
+    for key, default in defaults.items():
+        if default and isinstance(default, dict) and isinstance(filled[key], dict):
+            filled[key] = _filled(filled[key], default)
+    return filled
 
 
 def create(folder: Path, run: Mapping[str, Any]) -> None:

@@ -6,9 +6,9 @@
 Every photograph is blurred by a kernel of its own, as a pair; the next one in the folder is blurred
 by the same kernel, as the truth. Compared with that truth are, all given the pair alone: the
 photograph left sharp; blurred by the Gaussian, in linear light, that fits the pair best; blurred by
-one Gaussian for all pairs; and the pair's blur as the kernel extractor transfers it, code by code
-or as one code for the whole image. Writes a JSON, a sheet of pictures, and with --run the run's
-curve.
+one Gaussian for all pairs; blurred by the least-squares kernel of the pair, which needs no network;
+and the pair's blur as the kernel extractor transfers it, untrained and trained, code by code or as
+one code for the whole image. Writes a JSON, a sheet of pictures, and with --run the run's curve.
 """
 
 import argparse
@@ -22,20 +22,25 @@ import torch
 from torch import Tensor
 
 import machine
-from blur2blur import images, load_kernel_extractor, metrics
+from blur2blur import images, load_kernel_extractor, metrics, networks
 from blur2blur.blur import Camera, convolve, kernels, load_camera
 from blur2blur.blur.transfer import lay_blur, read_code
 from blur2blur.data import layout
 from blur2blur.images import to_linear, to_srgb
 from blur2blur.networks import KernelWizard
+from blur2blur.networks.local_filter import estimate_kernels
 from blur2blur.training.sheets import sheet
 
 SIGMAS_PX = np.arange(0.4, 6.01, 0.2)
 KNOWN = ["shake.length_px=[4, 16]", "shake.wander=[0, 1.2]", "shake.pull=[0, 4]"]
+CELL_PX, LEAST_SQUARES_PX = 16, 21
 METHODS = (
     "left sharp",
     "one Gaussian for all",
     "Gaussian of the pair",
+    "least squares, no network",
+    "untrained, code map",
+    "untrained, one code",
     "transfer, code map",
     "transfer, one code",
 )
@@ -64,13 +69,13 @@ def main() -> None:
     for method, row in result.items():
         spread = " ".join(f"{value:.2f}" for value in row["of_seed_db"])
         print(
-            f"{method:22} {row['mean_db']:.2f} +- {row['spread_db']:.2f} dB ({spread}); "
+            f"{method:26} {row['mean_db']:.2f} +- {row['spread_db']:.2f} dB ({spread}); "
             f"better than the pair's Gaussian on {row['beats_gaussian']:.0%}"
         )
     if arguments.pairs is not None:
         print("real pairs, made again from their sharp images, PSNR against the blurry ones:")
         for method, values in again(network, arguments.pairs).items():
-            print(f"{method:22} {statistics.mean(values):.2f} dB of {len(values)}")
+            print(f"{method:26} {statistics.mean(values):.2f} dB of {len(values)}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "kernel_transfer.json").write_text(json.dumps(result, indent=1) + "\n")
     images.write_rgb(
@@ -117,6 +122,14 @@ def fitted_sigma(sharp: Tensor, blurry: Tensor) -> float:
     return float(SIGMAS_PX[int(np.argmin(errors))])
 
 
+def least_squares(sharp: Tensor, blurry: Tensor) -> Tensor:
+    """Return kernel_B1KK that turns `sharp` into `blurry` best, the mean over the image."""
+    height, width = (side // CELL_PX * CELL_PX for side in sharp.shape[-2:])
+    pair = (to_linear(image[None, :, :height, :width]) for image in (sharp, blurry))
+    mean = estimate_kernels(*pair, LEAST_SQUARES_PX, CELL_PX).mean(dim=(2, 3))
+    return (mean / mean.sum()).reshape(1, 1, LEAST_SQUARES_PX, LEAST_SQUARES_PX)
+
+
 def transferred(network: KernelWizard, sharp: Tensor, blurry: Tensor) -> Callable[..., Tensor]:
     """Return a function of (target, whether one code holds for the whole image)."""
     code = read_code(sharp, blurry, network).mean
@@ -132,11 +145,14 @@ def measure(
 ) -> dict[str, list[float]]:
     """Return method -> PSNR [dB] of every photograph."""
     scores: dict[str, list[float]] = {method: [] for method in METHODS}
+    torch.manual_seed(0)
+    untrained = networks.build_any(network.name, **network.options.model_dump()).eval()
+    assert isinstance(untrained, KernelWizard)
     found = cases(camera, photographs, seed)
     sigmas = [fitted_sigma(sharp, blurry) for sharp, blurry, _, _ in found]
     middle_sigma = statistics.median(sigmas)
     for (sharp, blurry, target, truth), sigma in zip(found, sigmas, strict=True):
-        lay = transferred(network, sharp, blurry)
+        lay, lay_untrained = (transferred(each, sharp, blurry) for each in (network, untrained))
         made = dict(
             zip(
                 METHODS,
@@ -144,6 +160,9 @@ def measure(
                     target,
                     gaussian(target, middle_sigma),
                     gaussian(target, sigma),
+                    blurred(target, least_squares(sharp, blurry)),
+                    lay_untrained(target, one_code=False),
+                    lay_untrained(target, one_code=True),
                     lay(target, one_code=False),
                     lay(target, one_code=True),
                 ),

@@ -13,7 +13,7 @@ def save(path: Path, blurry: bool = False) -> Path:
     """Write an image that no other path has."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(zlib.crc32(path.as_posix().encode()))
-    pixels = rng.integers(0, 256, (8, 12, 3), np.uint8)
+    pixels = rng.integers(0, 256, (32, 36, 3), np.uint8)
     cv2.imwrite(str(path), cv2.GaussianBlur(pixels, (0, 0), 1.0) if blurry else pixels)
     return path
 

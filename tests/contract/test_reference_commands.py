@@ -363,7 +363,7 @@ def test_a_broken_photograph_is_reported_and_the_rest_converted(run, folder, mon
         ("train", "--dataroot gone", DataError, "no folder gone"),
         ("train", "--name run2 --crop_size 90", ConfigError, "set data.crop_px=96"),
         ("train", "--name run2 --set run.sede=1", ConfigError, "did you mean 'seed'"),
-        ("train", "--name run2 --extractor gone.pth", CheckpointError, "gone.pth is no file"),
+        ("train", "--name run2 --extractor gone.pth", CheckpointError, "no kernel extractor 'gone.pth'"),
         ("test", "--name nobody", CheckpointError, "no folder ckpts/nobody; train.py"),
         ("test", "--name run --phase holiday", DataError, "no folder D/holidayA; --phase"),
         ("test", "--name run --delta 99", ConfigError, "leave no photograph"),

@@ -329,6 +329,28 @@ class TestFind:
             reference_files.find_converter(tmp_path / "none", "latest", 0)
 
 
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        ({}, "model.0.weight"),
+        ({"norm": "instance", "layers": 1}, "model.0.weight"),
+        ({"layers": 0}, "judges.0.0.convs.0.weight"),
+        ({"shared": False}, "judges.0.0.convs.0.weight"),
+        ({"norm": "spectral"}, "judges.0.0.convs.0.bias"),
+        ({"judge": "both"}, "judges.0.0.convs.0.weight"),
+        ({"judge": "energy"}, "judges.0.0."),
+    ],
+)
+def test_every_judge_can_be_written(words, first):
+    from blur2blur.networks.patchgan import DiscriminatorOptions, MultiScaleDiscriminator
+
+    options = DiscriminatorOptions(**{"base_channels": 1, "shared": True} | words)
+    state = MultiScaleDiscriminator(options).state_dict()
+    written = reference_files._judge_to_reference(state)
+    assert next(iter(written)).startswith(first)
+    assert len(written) == len(state)
+
+
 def test_generators_are_networks_that_exist():
     from blur2blur import networks
 

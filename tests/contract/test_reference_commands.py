@@ -346,6 +346,23 @@ def test_a_deblurrer_writes_the_deblurred_photographs_too(run, folder, monkeypat
     assert "converted" in page
 
 
+def test_only_the_photographs_of_this_run_are_measured(run, folder, monkeypatch, capsys):
+    for side in "AB":
+        shutil.copytree(folder / f"D/test{side}", folder / f"D/some{side}")
+    shutil.copy(folder / "D/someB/1.png", folder / "D/someB/1.bmp")
+    words = ("--name", "run", "--phase", "some", "--results_dir", "some")
+    run_in(folder, monkeypatch, "test", *words)
+    printed = capsys.readouterr()
+    assert "converted: " in printed.out
+    assert "not measured: 1: more than one pair shares the name: D/someA/1.png" in printed.err
+    assert "not measured: 2 without a truth in D/someB, such as deep/odd" in printed.err
+    run_in(folder, monkeypatch, "test", *words, "--delta", "2", "--num_test", "1")
+    page = (folder / "some/run/some_latest/index.html").read_text()
+    assert page.count("<td>converted</td>") == 2  # the mean, and the one photograph
+    shown = {path.name[:4] for path in (folder / "some/run/some_latest/index_files").iterdir()}
+    assert shown == {"0001"}
+
+
 def test_a_broken_photograph_is_reported_and_the_rest_converted(run, folder, monkeypatch, capsys):
     shutil.copytree(folder / "D/testA", folder / "D/valA")
     (folder / "D/valA/0.png").write_bytes(b"no picture")

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from blur2blur.cli.reference_parser import parse
 from blur2blur.errors import CheckpointError, ConfigError, DataError
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions
 from blur2blur.networks.reference_keys import mimo_unet_to_reference, patchgan_to_ours
+from blur2blur.training import launch
 
 ROOT = Path(__file__).parents[2]
 TRAIN = (
@@ -214,6 +216,18 @@ def test_weights_of_an_epoch_are_those_at_its_end(run, folder, monkeypatch):
         assert all(torch.equal(first[key], whole[key]) for key in whole)
 
 
+def test_a_checkpoint_is_made_at_each_step_that_is_to_be_kept(folder, monkeypatch):
+    asked: list[int] = []
+
+    def train_converter(*_arguments: object, checkpoint_at: Callable[[int], bool]) -> bool:
+        asked.extend(step for step in range(1, 9) if checkpoint_at(step))
+        return True
+
+    monkeypatch.setattr(launch, "train_converter", train_converter)
+    run_in(folder, monkeypatch, "train", *TWO_EPOCHS, "--name", "asked")
+    assert asked == [3, 4, 6, 8]
+
+
 def test_the_published_content_loss_is_taken_where_its_weights_are(tmp_path, monkeypatch):
     options = parse("train", ["--dataroot", "D", "--lambda_Perc", "0.4"])
     monkeypatch.setattr(losses, "vgg_loss", lambda depth: None)
@@ -380,7 +394,11 @@ def test_a_broken_photograph_is_reported_and_the_rest_converted(run, folder, mon
         ("train", "--dataroot gone", DataError, "no folder gone"),
         ("train", "--name run2 --crop_size 90", ConfigError, "set data.crop_px=96"),
         ("train", "--name run2 --set run.sede=1", ConfigError, "did you mean 'seed'"),
-        ("train", "--name run2 --extractor gone.pth", CheckpointError, "gone.pth is no file"),
+        ("train", "--name run2 --set run.steps=9", ConfigError, "use --n_epochs and --n_epochs_d"),
+        ("train", "--name run2 --set run.checkpoint_every=9", ConfigError, "--save_latest_freq"),
+        ("train", "--name run2 --set data.batch_size=2", ConfigError, "use --batch_size"),
+        ("train", "--name run2 --set run={seed=1}", ConfigError, "run.steps cannot be --set"),
+        ("train", "--name run2 --extractor gone.pth", CheckpointError, "no kernel 'gone.pth'"),
         ("test", "--name nobody", CheckpointError, "no folder ckpts/nobody; train.py"),
         ("test", "--name run --phase holiday", DataError, "no folder D/holidayA; --phase"),
         ("test", "--name run --delta 99", ConfigError, "leave no photograph"),

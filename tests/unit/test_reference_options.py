@@ -263,7 +263,7 @@ class TestKnownBlur:
         overrides, (note,) = reference_settings.known_blur(found(known=3), "")
         assert overrides == ["known.source=pairs"]
         assert "not at options/generate_blur/GOPRO_woVAE.pth" in note
-        assert "--extractor FILE, made by 'blur2blur train kernel'" in note
+        assert "--extractor kernel-small, or a file of 'blur2blur train kernel'" in note
 
     def test_synthetic_where_there_are_no_pairs(self):
         overrides, (note,) = reference_settings.known_blur(found(), "")
@@ -299,7 +299,7 @@ class TestKnownBlur:
         assert values == {"known": {"source": "transfer", "extractor": str(path)}}
 
     def test_an_extractor_that_is_not_there_is_refused(self):
-        with pytest.raises(CheckpointError, match=r"--extractor gone\.pth is no file"):
+        with pytest.raises(CheckpointError, match=r"no kernel 'gone\.pth'"):
             reference_settings.known_blur(found(known=3), "gone.pth")
 
 

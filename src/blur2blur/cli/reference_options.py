@@ -377,7 +377,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "set",
         [],
-        "any setting, as `--set run.seed=3`; repeatable, see docs/training.md",
+        "any setting, as `--set run.seed=3`, but `run.steps`, `run.checkpoint_every` and "
+        "`data.batch_size`, which have options; repeatable, see docs/training.md",
         scripts=_TRAIN,
         own=True,
     ),

@@ -21,7 +21,7 @@ from blur2blur.checkpoints import load_network, load_pickle_safely
 from blur2blur.cli import reference_test, reference_train
 from blur2blur.cli.main import guard
 from blur2blur.cli.reference_parser import parse
-from blur2blur.errors import CheckpointError, ConfigError, DataError
+from blur2blur.errors import CheckpointError, ConfigError, DataError, InputError
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions
 from blur2blur.networks.reference_keys import mimo_unet_to_reference, patchgan_to_ours
 from blur2blur.training import launch
@@ -402,6 +402,7 @@ def test_a_broken_photograph_is_reported_and_the_rest_converted(run, folder, mon
         ("test", "--name nobody", CheckpointError, "no folder ckpts/nobody; train.py"),
         ("test", "--name run --phase holiday", DataError, "no folder D/holidayA; --phase"),
         ("test", "--name run --delta 99", ConfigError, "leave no photograph"),
+        ("test", "--name run --results_dir D/testA/out", InputError, "lies in D/testA; choose"),
         ("test", "--name run --deblurrer gone.pth", CheckpointError, "no deblurrer 'gone.pth'"),
         ("test", "--name run --batch_size 0", ConfigError, "batch 0"),
     ],
@@ -428,3 +429,13 @@ def test_guard_turns_errors_into_exit_codes(capsys):
     with pytest.raises(SystemExit) as stop:
         guard(stops)
     assert stop.value.code == 130
+
+
+def test_ctrl_c_is_no_traceback(capsys):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        guard(interrupted)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "stopped\n"

@@ -85,6 +85,7 @@ def _results_folder(options: Options, name: str) -> Path:
 
 def _jobs(options: Options, out: Path) -> "list[Job]":
     """Name the outputs. Raises DataError or InputError where there is nothing to convert."""
+    from blur2blur.data import placing
     from blur2blur.inference import folder
 
     photographs = Path(options.text("dataroot")) / f"{options.text('phase')}A"
@@ -92,6 +93,7 @@ def _jobs(options: Options, out: Path) -> "list[Job]":
         raise DataError(
             f"no folder {photographs}; --phase {options.text('phase')} converts its photographs"
         )
+    placing.refuse_inside(out, photographs)
     jobs = folder.plan([str(photographs)], out / "images", save_converted=False)
     jobs = jobs[max(0, options.whole("delta")) :]
     for name in ("num_test", "max_dataset_size"):

@@ -109,6 +109,7 @@ class TestDocumented:
         assert "GOPRO_woVAE.pth" in notes[0]
         assert "the content loss 'pyramid' takes the place of the published one" in notes[1]
         assert "vgg16" in notes[1]
+        assert "'pyramid', which needs none" not in notes[1]
 
     def test_the_run_folder_holds_our_files_and_the_published_ones(self, folder, trained):
         names = {path.name for path in (folder / "ckpts/exp_name").iterdir()}

@@ -133,7 +133,11 @@ def _resumption(options: Options, folder: Path) -> list[str]:
     """Return notes on resuming. Raises ConfigError where there is nothing to go on with."""
     begun = _stored(folder) is not None
     if not options.flag("continue_train"):
-        return [f"{folder} holds a run already; the same settings go on with it"] if begun else []
+        return (
+            [f"{folder} holds a run already; it goes on only with the same settings"]
+            if begun
+            else []
+        )
     if begun:
         idle = "epoch_count" in options.given
         return ["--epoch_count has no effect: the run knows where it stands"] if idle else []
@@ -167,9 +171,10 @@ def _content(options: Options, folder: Path) -> list[str]:
     try:
         vgg_loss(16)
     except ConfigError as error:
+        reason = str(error).partition(", or use the perceptual loss")[0]
         _tell(
             [
-                f"the content loss 'pyramid' takes the place of the published one: {error}; a run "
+                f"the content loss 'pyramid' takes the place of the published one: {reason}; a run "
                 "keeps the loss it was begun with"
             ]
         )

@@ -4,8 +4,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 
 from torch import Tensor
@@ -91,20 +91,43 @@ def evaluate(
     ]
     if inputs is not None:
         problems += _partnerless(set(names) - befores.keys(), f"not in {inputs}")
+    files: dict[str, dict[str, Path]] = {}
+    for name in names:
+        candidates = {
+            INPUT: befores.get(name),
+            OUTPUT: results[name],
+            CONVERTED: converted.get(name),
+            TRUTH: truths[name],
+        }
+        files[name] = {method: path for method, path in candidates.items() if path is not None}
+    report = measure(files, on_image=on_image)
+    return replace(report, problems=problems + report.problems)
+
+
+def measure(
+    files: Mapping[str, dict[str, Path]], *, on_image: Callable[[int, int], None] | None = None
+) -> Report:
+    """Compare files of photographs with their truth.
+
+    Args:
+        files: of each photograph, method -> file, "truth" among them; "input" and "output" are
+            measured.
+        on_image: told (images done, images in all).
+    """
     rows: list[Row] = []
-    for done, name in enumerate(names, start=1):
-        candidates = {INPUT: befores.get(name), OUTPUT: results[name]}
-        measured = {method: path for method, path in candidates.items() if path is not None}
+    problems: list[str] = []
+    for done, (name, of_photograph) in enumerate(files.items(), start=1):
+        measured = {
+            method: path for method, path in of_photograph.items() if method in (INPUT, OUTPUT)
+        }
         try:
-            scores = _measure(measured, truths[name])
+            scores = _measure(measured, of_photograph[TRUTH])
         except Blur2BlurError as error:
             problems.append(f"{name}: {error}")
         else:
-            extra = {CONVERTED: converted[name]} if name in converted else {}
-            files = {**measured, **extra, TRUTH: truths[name]}
-            rows.append(Row(name=name, files=files, scores=scores))
+            rows.append(Row(name=name, files=of_photograph, scores=scores))
         if on_image is not None:
-            on_image(done, len(names))
+            on_image(done, len(files))
     lpips_missing = metrics.lpips_missing()
     return Report(
         rows=rows,

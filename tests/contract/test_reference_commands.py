@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,10 @@ from blur2blur.checkpoints import load_network, load_pickle_safely
 from blur2blur.cli import reference_test, reference_train
 from blur2blur.cli.main import guard
 from blur2blur.cli.reference_parser import parse
-from blur2blur.errors import CheckpointError, ConfigError, DataError
+from blur2blur.errors import CheckpointError, ConfigError, DataError, InputError
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions
 from blur2blur.networks.reference_keys import mimo_unet_to_reference, patchgan_to_ours
+from blur2blur.training import launch
 
 ROOT = Path(__file__).parents[2]
 TRAIN = (
@@ -107,6 +109,7 @@ class TestDocumented:
         assert "GOPRO_woVAE.pth" in notes[0]
         assert "the content loss 'pyramid' takes the place of the published one" in notes[1]
         assert "vgg16" in notes[1]
+        assert "'pyramid', which needs none" not in notes[1]
 
     def test_the_run_folder_holds_our_files_and_the_published_ones(self, folder, trained):
         names = {path.name for path in (folder / "ckpts/exp_name").iterdir()}
@@ -212,6 +215,18 @@ def test_weights_of_an_epoch_are_those_at_its_end(run, folder, monkeypatch):
         first = load_pickle_safely(run / f"1_net_{part}.pth")
         whole = load_pickle_safely(folder / f"ckpts/one_epoch/latest_net_{part}.pth")
         assert all(torch.equal(first[key], whole[key]) for key in whole)
+
+
+def test_a_checkpoint_is_made_at_each_step_that_is_to_be_kept(folder, monkeypatch):
+    asked: list[int] = []
+
+    def train_converter(*_arguments: object, checkpoint_at: Callable[[int], bool]) -> bool:
+        asked.extend(step for step in range(1, 9) if checkpoint_at(step))
+        return True
+
+    monkeypatch.setattr(launch, "train_converter", train_converter)
+    run_in(folder, monkeypatch, "train", *TWO_EPOCHS, "--name", "asked")
+    assert asked == [3, 4, 6, 8]
 
 
 def test_the_published_content_loss_is_taken_where_its_weights_are(tmp_path, monkeypatch):
@@ -346,6 +361,23 @@ def test_a_deblurrer_writes_the_deblurred_photographs_too(run, folder, monkeypat
     assert "converted" in page
 
 
+def test_only_the_photographs_of_this_run_are_measured(run, folder, monkeypatch, capsys):
+    for side in "AB":
+        shutil.copytree(folder / f"D/test{side}", folder / f"D/some{side}")
+    shutil.copy(folder / "D/someB/1.png", folder / "D/someB/1.bmp")
+    words = ("--name", "run", "--phase", "some", "--results_dir", "some")
+    run_in(folder, monkeypatch, "test", *words)
+    printed = capsys.readouterr()
+    assert "converted: " in printed.out
+    assert "not measured: 1: more than one pair shares the name: D/someA/1.png" in printed.err
+    assert "not measured: 2 without a truth in D/someB, such as deep/odd" in printed.err
+    run_in(folder, monkeypatch, "test", *words, "--delta", "2", "--num_test", "1")
+    page = (folder / "some/run/some_latest/index.html").read_text()
+    assert page.count("<td>converted</td>") == 2  # the mean, and the one photograph
+    shown = {path.name[:4] for path in (folder / "some/run/some_latest/index_files").iterdir()}
+    assert shown == {"0001"}
+
+
 def test_a_broken_photograph_is_reported_and_the_rest_converted(run, folder, monkeypatch, capsys):
     shutil.copytree(folder / "D/testA", folder / "D/valA")
     (folder / "D/valA/0.png").write_bytes(b"no picture")
@@ -363,10 +395,20 @@ def test_a_broken_photograph_is_reported_and_the_rest_converted(run, folder, mon
         ("train", "--dataroot gone", DataError, "no folder gone"),
         ("train", "--name run2 --crop_size 90", ConfigError, "set data.crop_px=96"),
         ("train", "--name run2 --set run.sede=1", ConfigError, "did you mean 'seed'"),
-        ("train", "--name run2 --extractor gone.pth", CheckpointError, "no kernel extractor 'gone.pth'"),
+        ("train", "--name run2 --set run.steps=9", ConfigError, "use --n_epochs and --n_epochs_d"),
+        ("train", "--name run2 --set run.checkpoint_every=9", ConfigError, "--save_latest_freq"),
+        ("train", "--name run2 --set data.batch_size=2", ConfigError, "use --batch_size"),
+        ("train", "--name run2 --set run={seed=1}", ConfigError, "run.steps cannot be --set"),
+        (
+            "train",
+            "--name run2 --extractor gone.pth",
+            CheckpointError,
+            "no kernel extractor 'gone.",
+        ),
         ("test", "--name nobody", CheckpointError, "no folder ckpts/nobody; train.py"),
         ("test", "--name run --phase holiday", DataError, "no folder D/holidayA; --phase"),
         ("test", "--name run --delta 99", ConfigError, "leave no photograph"),
+        ("test", "--name run --results_dir D/testA/out", InputError, "lies in D/testA; choose"),
         ("test", "--name run --deblurrer gone.pth", CheckpointError, "no deblurrer 'gone.pth'"),
         ("test", "--name run --batch_size 0", ConfigError, "batch 0"),
     ],
@@ -393,3 +435,13 @@ def test_guard_turns_errors_into_exit_codes(capsys):
     with pytest.raises(SystemExit) as stop:
         guard(stops)
     assert stop.value.code == 130
+
+
+def test_ctrl_c_is_no_traceback(capsys):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        guard(interrupted)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "stopped\n"

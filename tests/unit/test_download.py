@@ -307,6 +307,25 @@ class TestUnpack:
             unpack(write_parts(tmp_path, buffer.getvalue()), tmp_path / "out")
         assert names(tmp_path) == ["part0"]
 
+    @pytest.mark.parametrize(
+        ("name", "replaced", "message"),
+        [
+            ("\u00e4.png", b"\xff\xff.png", "the name of an entry is not UTF-8"),
+            ("Q", b"\0", "its entry '' has no name"),
+            (".", b".", "its entry '.' has no name"),
+            ("Q.png", b"a.png", "its entry 'a.png' is there twice"),
+            ("./a.png", b"./a.png", "its entry './a.png' is there twice"),
+        ],
+    )
+    def test_name_that_is_none(self, tmp_path: Path, name: str, replaced: bytes, message: str):
+        content = zip_bytes({"a.png": b"a", name: b"other"}).replace(name.encode(), replaced)
+        paths = write_parts(tmp_path, content)
+        assert archives.unpacked_bytes(paths) in (0, 6)
+        with pytest.raises(InputError, match=re.escape(message)) as caught:
+            unpack(paths, tmp_path / "out")
+        assert "\n" not in str(caught.value)
+        assert names(tmp_path) == ["part0"]
+
     @pytest.mark.parametrize("where", [0.3, 0.5, 0.999])
     def test_truncated(self, tmp_path: Path, where: float):
         content = zip_bytes(ENTRIES)
@@ -372,9 +391,18 @@ class TestObtain:
         assert self.obtain(archive, tmp_path)
         assert len(site.asked) == 1
 
-    def test_tampered_archive_is_seen_by_a_later_run(self, site: Site, tmp_path: Path):
+    def test_what_is_unpacked_is_not_hashed_again(self, site: Site, tmp_path: Path):
         archive = self.archive(site)
         self.obtain(archive, tmp_path)
+        told: list[download.Progress] = []
+        assert not download.obtain(archive, tmp_path, told.append)
+        assert told == []
+
+    def test_tampered_archive_is_not_unpacked(self, site: Site, tmp_path: Path):
+        archive = self.archive(site)
+        self.obtain(archive, tmp_path)
+        shutil.rmtree(tmp_path / "X")
         (tmp_path / "Xab").write_bytes(b"other")
         with pytest.raises(InputError, match="has changed"):
             self.obtain(archive, tmp_path)
+        assert not (tmp_path / "X").exists()

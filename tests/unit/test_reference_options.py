@@ -185,18 +185,42 @@ def test_the_data_folder_must_be_named():
 
 
 @pytest.mark.parametrize(
-    "words", ["--batch_size 0", "--save_epoch_freq 0", "--epoch_count 301", "--n_epochs -1"]
+    "words",
+    [
+        "--batch_size 0",
+        "--save_epoch_freq 0",
+        "--update_html_freq 0",
+        "--epoch_count 301",
+        "--n_epochs -1",
+    ],
 )
 def test_numbers_that_leave_nothing_to_do_are_refused(words):
     with pytest.raises(ConfigError, match=words.split()[0]):
         trained(*words.split())
 
 
+def test_no_more_workers_than_cores(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert trained("--num_threads", "16").data.workers == 2
+
+
+@pytest.mark.parametrize("script", ["train", "test"])
+def test_all_photographs_may_be_called_inf(script):
+    options = parse(script, ["--dataroot", "D", "--max_dataset_size", "inf"])
+    assert options.notes == []
+    if script == "test":
+        assert options.whole("max_dataset_size") == -1
+        with pytest.raises(ConfigError, match="--num_test: invalid int value: 'many'"):
+            parse(script, ["--dataroot", "D", "--num_test", "many"])
+
+
 def test_suffix_takes_values_of_options():
     options = parse("train", ["--dataroot", "D", "--suffix", "{netG}_size{crop_size}"])
     assert run_folder_of(options) == Path("ckpts/experiment_name_mimounet_size256")
+    options = parse("train", ["--dataroot", "D", "--suffix", "{netG.__class__}{0}{"])
+    assert run_folder_of(options) == Path("ckpts/experiment_name_{netG.__class__}{0}{")
     options = parse("train", ["--dataroot", "D", "--suffix", "{netg}"])
-    with pytest.raises(ConfigError, match="--suffix"):
+    with pytest.raises(ConfigError, match=r"--suffix {netg}: {netg} is no option; .*'netG'"):
         run_folder_of(options)
 
 
@@ -327,6 +351,28 @@ class TestFind:
     def test_no_run(self, tmp_path):
         with pytest.raises(CheckpointError, match=r"train.py with the same --name"):
             reference_files.find_converter(tmp_path / "none", "latest", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        ({}, "model.0.weight"),
+        ({"norm": "instance", "layers": 1}, "model.0.weight"),
+        ({"layers": 0}, "judges.0.0.convs.0.weight"),
+        ({"shared": False}, "judges.0.0.convs.0.weight"),
+        ({"norm": "spectral"}, "judges.0.0.convs.0.bias"),
+        ({"judge": "both"}, "judges.0.0.convs.0.weight"),
+        ({"judge": "energy"}, "judges.0.0."),
+    ],
+)
+def test_every_judge_can_be_written(words, first):
+    from blur2blur.networks.patchgan import DiscriminatorOptions, MultiScaleDiscriminator
+
+    options = DiscriminatorOptions(**{"base_channels": 1, "shared": True} | words)
+    state = MultiScaleDiscriminator(options).state_dict()
+    written = reference_files._judge_to_reference(state)
+    assert next(iter(written)).startswith(first)
+    assert len(written) == len(state)
 
 
 def test_generators_are_networks_that_exist():

@@ -53,7 +53,10 @@ def main() -> None:
 
 
 def guard(command: Callable[[], object]) -> None:
-    """Run a command; a user's mistake, or a path the system refuses, becomes a line and exit 2."""
+    """Run a command; a user's mistake, or a path the system refuses, becomes a line and exit 2.
+
+    Ctrl-C is exit 130.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for file names that are no Unicode
@@ -61,6 +64,9 @@ def guard(command: Callable[[], object]) -> None:
         command()
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        sys.exit(130)
     except Blur2BlurError as error:
         _fail(str(error))
     except OSError as error:

@@ -4,6 +4,7 @@
 published code has that network, else under ours.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from blur2blur.networks import ImageNetwork
 
 _SHARED_JUDGE = "judges.0.0."
+# an energy judge has no `convs`, a spectral norm `parametrizations` between the two
+_OF_SHARED_PATCHGAN = re.compile(r"judges\.0\.0\.convs\.\d+\.(weight|bias)")
 
 
 def write_networks(run: Path, prefixes: Sequence[str]) -> None:
@@ -42,14 +45,14 @@ def write_networks(run: Path, prefixes: Sequence[str]) -> None:
 
 
 def _judge_to_reference(state: "Mapping[str, Tensor]") -> "Mapping[str, Tensor]":
+    """Rename a PatchGAN that all scales share; the published code has no other judge of ours."""
     from blur2blur.networks.reference_keys import patchgan_to_reference
 
-    if not all(key.startswith(_SHARED_JUDGE) for key in state):
-        return state  # the published code has one judge, for all scales
-    judge = patchgan_to_reference({key.removeprefix(_SHARED_JUDGE): state[key] for key in state})
-    if any(value.shape[-1] > 1 for value in judge.values() if value.ndim == 4):
-        return judge
-    return {key.replace("model.", "net.", 1): value for key, value in judge.items()}
+    if not all(_OF_SHARED_PATCHGAN.fullmatch(key) for key in state):
+        return state
+    judge = {key.removeprefix(_SHARED_JUDGE): value for key, value in state.items()}
+    judges_pixels = judge["convs.0.weight"].shape[-1] == 1
+    return state if judges_pixels else patchgan_to_reference(judge)
 
 
 def find_converter(run: Path, epoch: str, iteration: int) -> Path:

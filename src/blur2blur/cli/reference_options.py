@@ -130,7 +130,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "max_dataset_size",
         -1,
-        "photographs at most, `-1` for all (the published default is infinite)",
+        "photographs at most, `-1` or `inf` for all (the published default is infinite)",
         scripts=_TEST,
     ),
     _ignored(
@@ -140,7 +140,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _ignored("serial_batches", False, "the order depends on the seed", scripts=_TRAIN),
     _ignored("serial_batches", False, "the order is that of the names", True, scripts=_TEST),
-    Option("num_threads", 4, "`data.workers`", scripts=_TRAIN),
+    Option("num_threads", 4, "`data.workers`, at most one for each core", scripts=_TRAIN),
     _ignored(
         "num_threads", 4, "photographs are decoded one by one, in one process", 0, scripts=_TEST
     ),
@@ -362,7 +362,7 @@ OPTIONS: tuple[Option, ...] = (
     # test.py
     Option("results_dir", "./results/", "where results are", scripts=_TEST),
     _ignored("eval", False, "networks are always in evaluation mode", True, scripts=_TEST),
-    Option("num_test", -1, "photographs at most, `-1` for all", scripts=_TEST),
+    Option("num_test", -1, "photographs at most, `-1` or `inf` for all", scripts=_TEST),
     Option("delta", 0, "photographs to skip first", scripts=_TEST),
     _ignored("aspect_ratio", 1.0, "results have the shape of the photographs", scripts=_TEST),
     # ours
@@ -377,7 +377,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "set",
         [],
-        "any setting, as `--set run.seed=3`; repeatable, see docs/training.md",
+        "any setting, as `--set run.seed=3`, but `run.steps`, `run.checkpoint_every` and "
+        "`data.batch_size`, which have options; repeatable, see docs/training.md",
         scripts=_TRAIN,
         own=True,
     ),

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import NoReturn
 from blur2blur.cli.reference_options import OPTIONS, Option, Script, Value, of_script
 from blur2blur.errors import ConfigError
 from blur2blur.settings import nearest
+
+_ALL = -1
+"""Default of a number of photographs at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,16 @@ def _parser(script: Script, options: Sequence[Option]) -> _Parser:
             parser.add_argument(flag, action="append", metavar="KEY=VALUE", help=text)
         else:
             kind = str if option.choices else type(option.default)
-            parser.add_argument(flag, type=kind, metavar=kind.__name__.upper(), help=text)
+            read = _count_or_inf if kind is int and option.default == _ALL else kind
+            parser.add_argument(flag, type=read, metavar=kind.__name__.upper(), help=text)
     return parser
+
+
+def _count_or_inf(text: str) -> int:
+    try:
+        return _ALL if text == "inf" else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"invalid int value: '{text}'") from error
 
 
 def _unknown(word: str, options: Sequence[Option]) -> str:
@@ -127,14 +139,16 @@ def _checked(option: Option, value: Value) -> list[str]:
 
 def run_folder_of(options: Options) -> Path:
     """Return the folder of the run. Raises ConfigError for a suffix that names no option."""
+
+    def filled(word: re.Match[str]) -> str:
+        if word[1] not in options.values:
+            hint = nearest(word[1], options.values)
+            raise ConfigError(f"--suffix {suffix}: {word[0]} is no option{hint}")
+        return str(options.values[word[1]])
+
     name, suffix = options.text("name"), options.text("suffix")
     if suffix:
-        try:
-            name = f"{name}_{suffix.format(**options.values)}"
-        except (LookupError, ValueError, AttributeError) as error:
-            raise ConfigError(
-                f"--suffix {suffix} cannot be filled in ({error}); {{netG}} stands for an option"
-            ) from error
+        name += "_" + re.sub(r"{([A-Za-z_]\w*)}", filled, suffix)
     return Path(options.text("checkpoints_dir")) / name
 
 

@@ -96,7 +96,14 @@ def rhythm(options: Options, found: "Layout") -> Rhythm:
         ConfigError: a number that must be positive is not, or no epoch is left to train.
         DataError: no photographs in trainA.
     """
-    for name in ("batch_size", "save_epoch_freq", "save_latest_freq", "print_freq", "epoch_count"):
+    for name in (
+        "batch_size",
+        "save_epoch_freq",
+        "save_latest_freq",
+        "print_freq",
+        "update_html_freq",
+        "epoch_count",
+    ):
         if options.whole(name) < 1:
             raise ConfigError(f"--{name} {options.whole(name)}: it must be at least 1")
     photographs = max(len(found.require("trainA")), len(found.unknown_sharp))
@@ -130,7 +137,7 @@ def settings(options: Options, pace: Rhythm) -> list[str]:
         *_losses(options),
         f"data.batch_size={options.whole('batch_size')}",
         f"data.crop_px={options.whole('crop_size')}",
-        f"data.workers={options.whole('num_threads')}",
+        f"data.workers={min(options.whole('num_threads'), os.cpu_count() or 1)}",
         f"data.rotations={json.dumps(not options.flag('no_flip'))}",
         "data.colour_jitter=0.0",
         "data.curriculum_steps=0",

@@ -12,10 +12,9 @@ from blur2blur.cli import reference_files
 from blur2blur.cli.deblur import run_with_progress
 from blur2blur.cli.main import guard
 from blur2blur.cli.reference_parser import Options, choose_gpu, parse, run_folder_of
-from blur2blur.errors import Blur2BlurError, ConfigError, DataError
+from blur2blur.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from blur2blur.evaluation import Report
     from blur2blur.inference.folder import Job
     from blur2blur.inference.pipeline import Pipeline
     from blur2blur.report import Score
@@ -60,7 +59,7 @@ def test(arguments: Sequence[str]) -> None:
     failures = run_with_progress(pipeline, jobs)
     failed = {failure.job.source for failure in failures}
     done = [job for job in jobs if job.source not in failed]
-    measured = _measure(options, out) if done else Measured(of_photograph={}, truths={})
+    measured = _measure(options, done)
     _write_page(options, out, done, measured, [str(failure.error) for failure in failures])
     for note in measured.notes:
         typer.echo(f"note: {note}", err=True)
@@ -86,6 +85,7 @@ def _results_folder(options: Options, name: str) -> Path:
 
 def _jobs(options: Options, out: Path) -> "list[Job]":
     """Name the outputs. Raises DataError or InputError where there is nothing to convert."""
+    from blur2blur.data import placing
     from blur2blur.inference import folder
 
     photographs = Path(options.text("dataroot")) / f"{options.text('phase')}A"
@@ -93,6 +93,7 @@ def _jobs(options: Options, out: Path) -> "list[Job]":
         raise DataError(
             f"no folder {photographs}; --phase {options.text('phase')} converts its photographs"
         )
+    placing.refuse_inside(out, photographs)
     jobs = folder.plan([str(photographs)], out / "images", save_converted=False)
     jobs = jobs[max(0, options.whole("delta")) :]
     for name in ("num_test", "max_dataset_size"):
@@ -127,31 +128,51 @@ def _pipeline(options: Options, run: Path, device: str) -> "Pipeline":
     )
 
 
-def _measure(options: Options, out: Path) -> Measured:
+def _measure(options: Options, done: "Sequence[Job]") -> Measured:
     """Compare with the truth, where there is a folder of it with names of the photographs."""
-    from blur2blur import evaluation
+    from blur2blur import evaluation, images
 
     root, phase = Path(options.text("dataroot")), options.text("phase")
     truth = root / f"{phase}B"
-    result = DEBLURRED if options.text("deblurrer") else CONVERTED
-    nothing = Measured(of_photograph={}, truths={})
     if not truth.is_dir():
-        return nothing
-    outputs = out / ("deblurred" if result == DEBLURRED else "images")
-    try:
-        report = evaluation.evaluate(outputs, truth, root / f"{phase}A")
-    except Blur2BlurError as error:
-        return replace(nothing, notes=[f"nothing was measured: {error}"])
+        return Measured(of_photograph={}, truths={})
+    truths: dict[str, list[Path]] = {}
+    for path in images.find_images(truth):
+        truths.setdefault(_name(path, truth), []).append(path)
+    jobs: dict[str, list[Job]] = {}
+    for job in done:
+        jobs.setdefault(_name(job.source, root / f"{phase}A"), []).append(job)
+
+    files: dict[str, dict[str, Path]] = {}
+    problems: list[str] = []
+    for name in jobs:
+        found = truths.get(name, [])
+        if len(jobs[name]) == len(found) == 1:
+            (job,), (sharp,) = jobs[name], found
+            files[name] = {
+                evaluation.INPUT: job.source,
+                evaluation.OUTPUT: job.output,
+                evaluation.TRUTH: sharp,
+            }
+        elif found:
+            sources = ", ".join(str(path) for path in [*(job.source for job in jobs[name]), *found])
+            problems.append(f"{name}: more than one pair shares the name: {sources}")
+    without = [name for name in jobs if name not in truths]
+    if without:
+        problems.append(f"{len(without)} without a truth in {truth}, such as {without[0]}")
+
+    report = evaluation.measure(files)
+    result = DEBLURRED if options.text("deblurrer") else CONVERTED
     return Measured(
         means=_renamed(report.means, result),
         of_photograph={row.name: _renamed(row.scores, result) for row in report.rows},
         truths={row.name: row.files[evaluation.TRUTH] for row in report.rows},
-        notes=_problems(report),
+        notes=[f"not measured: {problem}" for problem in problems + report.problems] + report.notes,
     )
 
 
-def _problems(report: "Report") -> list[str]:
-    return [f"not measured: {problem}" for problem in report.problems] + report.notes
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
 
 
 def _renamed(scores: "Sequence[Score]", result: str) -> "list[Score]":
@@ -173,19 +194,21 @@ def _write_page(
     shown = done if len(done) <= _MAX_SHOWN else done[:: -(-len(done) // _MAX_SHOWN)]
     comparisons: list[Comparison] = []
     for job in shown:
-        place = job.source.relative_to(photographs)
-        name = place.with_suffix("").as_posix()
+        name = _name(job.source, photographs)
         pictures = {INPUT: job.source, CONVERTED: job.converted or job.output}
         if job.converted is not None:
             pictures[DEBLURRED] = job.output
         if name in measured.truths:
             pictures[TRUTH] = measured.truths[name]
         scores = measured.of_photograph.get(name, ())
-        comparisons.append(Comparison(name=place.as_posix(), pictures=pictures, scores=scores))
+        place = job.source.relative_to(photographs).as_posix()
+        comparisons.append(Comparison(name=place, pictures=pictures, scores=scores))
     notes = [*measured.notes, *(f"not converted: {failure}" for failure in failures)]
     if len(shown) < len(done):
         names = ", ".join(job.source.relative_to(photographs).as_posix() for job in done)
         notes.append(f"{len(shown)} of {len(done)} photographs are shown. All: {names}")
+    for old in (out / "index_files").glob("[0-9]*-[0-9]*-*.*"):
+        old.unlink()
     write_report(
         out / "index.html",
         title=f"{options.text('name')}, {options.text('phase')}, {out.name.partition('_')[2]}",

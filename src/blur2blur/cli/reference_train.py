@@ -59,6 +59,7 @@ def train(arguments: Sequence[str]) -> None:
             *options.several("set"),
         ]
     )
+    _refuse_another_pace(checked, pace, options.whole("batch_size"))
 
     def training(show: "Progress") -> bool:
         finished = _train(found.root, checked, folder, options, pace, show)
@@ -97,7 +98,7 @@ def _train(
         settings,
         folder,
         report,
-        checkpoint_at=lambda step: pace.epoch_kept_at(step) is not None,
+        checkpoint_at=lambda step: bool(pace.prefixes(step)),
     )
 
 
@@ -108,11 +109,35 @@ def _checked(overrides: Sequence[str]) -> "ConverterSettings":
     return load(ConverterSettings, "reference", overrides)
 
 
+def _refuse_another_pace(
+    checked: "ConverterSettings", pace: reference_settings.Rhythm, batch_size: int
+) -> None:
+    """Raise a ConfigError for a --set that epochs and weight files would not follow."""
+    for name, value, counted, option in (
+        ("run.steps", checked.run.steps, pace.steps, "--n_epochs and --n_epochs_decay"),
+        (
+            "run.checkpoint_every",
+            checked.run.checkpoint_every,
+            pace.checkpoint_every,
+            "--save_latest_freq",
+        ),
+        ("data.batch_size", checked.data.batch_size, batch_size, "--batch_size"),
+    ):
+        if value != counted:
+            raise ConfigError(
+                f"{name} cannot be --set here, epochs are counted by it: use {option}"
+            )
+
+
 def _resumption(options: Options, folder: Path) -> list[str]:
     """Return notes on resuming. Raises ConfigError where there is nothing to go on with."""
     begun = _stored(folder) is not None
     if not options.flag("continue_train"):
-        return [f"{folder} holds a run already; the same settings go on with it"] if begun else []
+        return (
+            [f"{folder} holds a run already; it goes on only with the same settings"]
+            if begun
+            else []
+        )
     if begun:
         idle = "epoch_count" in options.given
         return ["--epoch_count has no effect: the run knows where it stands"] if idle else []
@@ -146,9 +171,10 @@ def _content(options: Options, folder: Path) -> list[str]:
     try:
         vgg_loss(16)
     except ConfigError as error:
+        reason = str(error).partition(", or use the perceptual loss")[0]
         _tell(
             [
-                f"the content loss 'pyramid' takes the place of the published one: {error}; a run "
+                f"the content loss 'pyramid' takes the place of the published one: {reason}; a run "
                 "keeps the loss it was begun with"
             ]
         )

@@ -60,9 +60,9 @@ class _Joined(io.RawIOBase):
 def unpack(parts: Sequence[Path], folder: Path, advance: Callable[[int], object]) -> None:
     """Unpack a zip file into a folder that does not exist yet.
 
-    Refused before anything is written: absolute names, names with "..", links and other special
-    files, encryption, and an archive that needs more space than there is. Every file's checksum is
-    checked. The folder appears when all is unpacked.
+    Refused before anything is written: absolute names, names with "..", names that are empty, not
+    UTF-8 or there twice, links and other special files, encryption, and an archive that needs more
+    space than there is. Every file's checksum is checked. The folder appears when all is unpacked.
 
     Args:
         parts: the file, or its parts in order.
@@ -81,6 +81,10 @@ def unpack(parts: Sequence[Path], folder: Path, advance: Callable[[int], object]
                 _refuse_too_large(sum(member.file_size for member in members), made, shown)
                 for member in members:
                     _extract(archive, member, made, advance)
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{shown} is not unpacked: the name of an entry is not UTF-8 ({error.object!r})"
+            ) from error
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise InputError(
                 f"{shown} is damaged ({error}); remove it, then download it again"
@@ -93,13 +97,15 @@ def unpacked_bytes(parts: Sequence[Path]) -> int:
         try:
             with zipfile.ZipFile(file) as archive:
                 return sum(member.file_size for member in archive.infolist())
-        except zipfile.BadZipFile:
+        except (zipfile.BadZipFile, UnicodeDecodeError):
             return 0
 
 
 def _refuse_unsafe(members: Sequence[zipfile.ZipInfo], shown: str) -> None:
+    files: set[PurePosixPath] = set()
     for member in members:
         name = member.filename
+        path = PurePosixPath(name)
         windows = PureWindowsPath(name)
         kind = stat.S_IFMT(member.external_attr >> 16)
         if windows.drive or windows.root or ".." in windows.parts:
@@ -108,7 +114,13 @@ def _refuse_unsafe(members: Sequence[zipfile.ZipInfo], shown: str) -> None:
             reason = "is a link or a special file"
         elif member.flag_bits & _ENCRYPTED:
             reason = "is encrypted"
+        elif not path.parts and not name.endswith("/"):
+            reason = "has no name"
+        elif path in files:
+            reason = "is there twice"
         else:
+            if not member.is_dir():
+                files.add(path)
             continue
         raise InputError(f"{shown} is not unpacked: its entry {name!r} {reason}")
 

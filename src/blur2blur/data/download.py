@@ -95,9 +95,9 @@ def obtain(archive: Archive, folder: Path, tell: Callable[[Progress], object]) -
     """
     target = folder / archive.folder
     paths = [folder / file_name(address) for address in archive.addresses]
-    kept = [is_kept(path, tell) for path in paths]
-    if target.is_dir():
+    if target.is_dir():  # before archives of tens of gigabytes are hashed
         return False
+    kept = [is_kept(path, tell) for path in paths]
     for address, there in zip(archive.addresses, kept, strict=True):
         if not there:
             fetch(address, folder, tell)

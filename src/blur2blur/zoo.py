@@ -39,6 +39,15 @@ ENTRIES: dict[str, Entry] = {
         recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur-small -o RUN",
         result="Kodak at half size under known-small: 26.1 to 28.0 dB (mean of 3 seeds)",
     ),
+    "kernel-small": Entry(
+        role="kernel",
+        file="kernel-small.safetensors",
+        sha256="0a96019dd4b93667009823eadfc7a0f372cae54bb4604fa177bc34989fe0613f",
+        licence="Apache-2.0",
+        trained_on="105 photographs under CC0, Unsplash, Pexels and CC BY licences",
+        recipe="blur2blur train kernel --data PHOTOS --preset kernel-small --set known...",
+        result="Kodak, uniform shake: see docs/benchmarks.md",
+    ),
 }
 
 DEFAULT_DEBLURRER = "known-blur-small"

@@ -8,8 +8,9 @@ import skimage.data
 import torch
 from typer.testing import CliRunner, Result
 
-from blur2blur import checkpoints, images, networks, transfer_blur, zoo
+from blur2blur import images, transfer_blur, zoo
 from blur2blur.cli import main
+from extractors import write_extractor
 
 
 def run(*arguments: object) -> Result:
@@ -20,18 +21,6 @@ def line(result: Result) -> str:
     """The message of a refused command."""
     assert result.exception is not None
     return str(result.exception)
-
-
-def write_extractor(path: Path, *, vae: bool) -> Path:
-    torch.manual_seed(0)
-    network = networks.build_any(
-        "kernel_wizard", channels=4, feature_blocks=1, levels=2, code_channels=4, code_blocks=1,
-        trunk_blocks=1, identity_start=False, vae=vae,
-    )  # fmt: skip
-    options = network.options.model_dump()
-    header = checkpoints.Header(role="kernel", network="kernel_wizard", options=options)
-    checkpoints.save_network(path, network, header)
-    return path
 
 
 @pytest.fixture

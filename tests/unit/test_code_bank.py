@@ -10,6 +10,7 @@ from blur2blur import checkpoints, networks
 from blur2blur.errors import InputError
 from blur2blur.training import code_bank
 from blur2blur.training.code_bank import CodeBank
+from extractors import write_extractor
 
 CPU = torch.device("cpu")
 
@@ -22,19 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def extractor(tmp_path: Path) -> str:
-    return write_extractor(tmp_path / "extractor.safetensors", seed=0)
-
-
-def write_extractor(path: Path, *, seed: int, vae: bool = False) -> str:
-    torch.manual_seed(seed)
-    network = networks.build_any(
-        "kernel_wizard", channels=4, feature_blocks=1, levels=2, code_channels=4, code_blocks=1,
-        trunk_blocks=1, identity_start=False, vae=vae,
-    )  # fmt: skip
-    options = network.options.model_dump()
-    header = checkpoints.Header(role="kernel", network="kernel_wizard", options=options)
-    checkpoints.save_network(path, network, header)
-    return str(path)
+    return write_extractor(tmp_path / "extractor.safetensors")
 
 
 def pairs(data: Path) -> dict[str, list[Path]]:

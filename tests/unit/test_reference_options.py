@@ -323,7 +323,7 @@ class TestKnownBlur:
         assert values == {"known": {"source": "transfer", "extractor": str(path)}}
 
     def test_an_extractor_that_is_not_there_is_refused(self):
-        with pytest.raises(CheckpointError, match="no kernel extractor 'gone.pth'"):
+        with pytest.raises(CheckpointError, match=r"no kernel extractor 'gone\.pth'"):
             reference_settings.known_blur(found(known=3), "gone.pth")
 
 

@@ -1,10 +1,12 @@
 """Reading a blur from a pair and laying it over other images: sizes, tiles, codes, mistakes."""
 
 import pytest
+import skimage.data
 import torch
 
 from blur2blur import load_kernel_extractor, networks, transfer_blur
 from blur2blur.blur import convolve, transfer
+from blur2blur.blur.kernels import gaussian
 from blur2blur.blur.transfer import draw_code, fit_code, lay_blur, new_code, read_code
 from blur2blur.errors import CheckpointError, ConfigError, InputError
 from blur2blur.images import to_linear, to_srgb
@@ -99,6 +101,24 @@ def test_with_filters_a_blur_is_transferred_before_any_training():
     network = tiny(filter_px=9, code_channels=81, identity_start=True)
     made = transfer_blur(other, (blurry, sharp), network)
     assert float((made - truth).square().mean()) < 0.05 * float((other - truth).square().mean())
+
+
+def test_the_extractor_that_ships_beats_every_gaussian():
+    photographs = [
+        torch.from_numpy(getattr(skimage.data, name)()[100:292, 100:292].copy()) / 255
+        for name in ("astronaut", "coffee")
+    ]
+    sharp, other = (pixels.permute(2, 0, 1).float() for pixels in photographs)
+    kernel = torch.zeros(1, 1, 13, 13)
+    kernel[..., range(2, 11), range(10, 1, -1)] = 1 / 9
+    blurry, truth = (to_srgb(convolve(to_linear(each[None]), kernel))[0] for each in (sharp, other))
+    made = transfer_blur(other, (blurry, sharp), load_kernel_extractor("kernel-small"))
+    gaussians = [
+        to_srgb(convolve(to_linear(other[None]), gaussian(torch.tensor([sigma]), 25)))[0]
+        for sigma in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+    ]
+    least = min(float((each - truth).square().mean()) for each in (other, *gaussians))
+    assert float((made - truth).square().mean()) < 0.5 * least
 
 
 @pytest.mark.parametrize(("filter_px", "least_px"), [(9, 32), (47, 32), (49, 48), (63, 48)])

@@ -1,0 +1,20 @@
+"""Tiny kernel extractors for tests."""
+
+from pathlib import Path
+
+import torch
+
+from blur2blur import checkpoints, networks
+
+
+def write_extractor(path: Path, *, seed: int = 0, vae: bool = False) -> str:
+    """Write an untrained kernel extractor that does something, and return its path."""
+    torch.manual_seed(seed)
+    network = networks.build_any(
+        "kernel_wizard", channels=4, feature_blocks=1, levels=2, code_channels=4, code_blocks=1,
+        trunk_blocks=1, identity_start=False, vae=vae,
+    )  # fmt: skip
+    options = network.options.model_dump()
+    header = checkpoints.Header(role="kernel", network="kernel_wizard", options=options)
+    checkpoints.save_network(path, network, header)
+    return str(path)

@@ -46,7 +46,7 @@ ENTRIES: dict[str, Entry] = {
         licence="Apache-2.0",
         trained_on="105 photographs under CC0, Unsplash, Pexels and CC BY licences",
         recipe="blur2blur train kernel --data PHOTOS --preset kernel-small --set known...",
-        result="Kodak, uniform shake: see docs/benchmarks.md",
+        result="Kodak, uniform shake: 44.8 to 46.5 dB, where a Gaussian fit has 33.4 (3 seeds)",
     ),
 }
 

@@ -227,10 +227,10 @@ def test_non_finite_loss_stops_before_the_update_and_names_the_files(camera_fold
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def make_task(task: str, data: Path):
+def make_task(task: str, data: Path, *overrides: str):
     fabric = Fabric(accelerator="cpu")
     fabric.launch()
-    checked = tiny(task)
+    checked = tiny(task, *overrides)
     if isinstance(checked, DeblurrerSettings):
         return DeblurrerTask(checked, launch.deblurrer_roles(data, checked), fabric)
     if isinstance(checked, KernelSettings):
@@ -446,6 +446,18 @@ def test_the_extractor_is_frozen_and_runs_without_gradients(
         for parameter in group["params"]
     }
     assert not trained & {id(parameter) for parameter in extractor.parameters()}
+
+
+def test_moved_codes_are_laid_where_they_were_not_read(camera_folder):
+    def first_loss(share: float) -> float:
+        task = make_task("kernel", camera_folder, f"loss.moved_codes={share}")
+        losses = task.step(next(batches(task)), torch.Generator().manual_seed(0))
+        assert set(losses) == {"loss/reconstruction", "loss/kl"}
+        return float(losses["loss/reconstruction"])
+
+    own, moved = first_loss(0.0), first_loss(1.0)
+    assert first_loss(0.0) == own
+    assert moved != own
 
 
 def test_kernel_extractor_learns_one_batch(camera_folder, tmp_path):

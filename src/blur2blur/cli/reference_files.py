@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from blur2blur.networks import ImageNetwork
 
-_SHARED_JUDGE = "judges.0.0."
 # an energy judge has no `convs`, a spectral norm `parametrizations` between the two
 _OF_SHARED_PATCHGAN = re.compile(r"judges\.0\.0\.convs\.\d+\.(weight|bias)")
 
@@ -46,11 +45,11 @@ def write_networks(run: Path, prefixes: Sequence[str]) -> None:
 
 def _judge_to_reference(state: "Mapping[str, Tensor]") -> "Mapping[str, Tensor]":
     """Rename a PatchGAN that all scales share; the published code has no other judge of ours."""
-    from blur2blur.networks.reference_keys import patchgan_to_reference
+    from blur2blur.networks.reference_keys import SHARED_PATCHGAN, patchgan_to_reference
 
     if not all(_OF_SHARED_PATCHGAN.fullmatch(key) for key in state):
         return state
-    judge = {key.removeprefix(_SHARED_JUDGE): value for key, value in state.items()}
+    judge = {key.removeprefix(SHARED_PATCHGAN): value for key, value in state.items()}
     judges_pixels = judge["convs.0.weight"].shape[-1] == 1
     return state if judges_pixels else patchgan_to_reference(judge)
 

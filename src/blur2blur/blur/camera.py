@@ -52,17 +52,21 @@ class Camera:
         generator: torch.Generator,
         *,
         exposure: Exposure | None = None,
+        clean_sharp: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Return a blurry and a sharp photograph of each image, 8-bit values in [0, 1].
 
         Both have the same light, and each its own noise; both pass through the tone curve and the
         compression. An `exposure` from `draw` fixes the blur, so that its kernels can be told.
+        With `clean_sharp` the sharp one keeps light and tone alone, not rounded to 8 bits.
         """
         count = len(sharp_srgb)
         exposure = exposure or self.draw(count, generator)
         stops = _uniform(self.settings.exposure_stops, count, generator)
         light = self._light(sharp_srgb, exposure) * (2**stops).to(sharp_srgb)[:, None, None, None]
         blurry = self._develop(self._expose(light, exposure), generator)
+        if clean_sharp:
+            return blurry, self._toned(light)
         return blurry, self._develop(light, generator)
 
     def draw(self, count: int, generator: torch.Generator) -> Exposure:
@@ -140,12 +144,15 @@ class Camera:
             )
         if settings.demosaic != "none":
             raw = isp.demosaic(raw.clamp(0, 1), settings.demosaic)
-        srgb = to_srgb(raw.clamp(0, 1))
-        srgb = isp.tone_curve(srgb, settings.tone.gamma, settings.tone.contrast)
+        srgb = self._toned(raw)
         if settings.jpeg.quality is None:
             return isp.quantise(srgb)
         quality = _uniform(settings.jpeg.quality, count, generator)
         return isp.jpeg(srgb, quality, settings.jpeg.subsampling)
+
+    def _toned(self, linear: Tensor) -> Tensor:
+        tone = self.settings.tone
+        return isp.tone_curve(to_srgb(linear.clamp(0, 1)), tone.gamma, tone.contrast)
 
     def _kernels(self, exposure: Exposure) -> Tensor:
         settings = self.settings

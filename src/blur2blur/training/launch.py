@@ -15,6 +15,7 @@ from blur2blur.errors import ConfigError, DataError
 from blur2blur.training import loop, run_folder, sources
 from blur2blur.training.converter import ConverterTask
 from blur2blur.training.deblurrer import DeblurrerTask
+from blur2blur.training.generic import GenericTask
 from blur2blur.training.kernel import KernelTask
 from blur2blur.training.settings import (
     ConverterSettings,
@@ -56,8 +57,9 @@ def train_converter(
     `checkpoint_at` as in `loop.train`.
     """
     roles = converter_roles(data, settings)
+    task = GenericTask if settings.rehearses_only else ConverterTask
     return _train(
-        lambda fabric: ConverterTask(settings, roles, fabric),
+        lambda fabric: task(settings, roles, fabric),
         settings,
         data,
         out,
@@ -88,16 +90,25 @@ def deblurrer_roles(data: Path, settings: DeblurrerSettings | KernelSettings) ->
     if settings.known.source == "transfer":
         found = layout.find(data)
         return {"unknown_sharp": found.require("trainB"), **known_pairs(data)}
+    return {"known_sharp": _sharp_photographs(data)}
+
+
+def _sharp_photographs(data: Path) -> list[Path]:
     if data.is_dir() and not any((data / name).is_dir() for name in layout.FOLDERS):
         photographs = images.find_images(data)
         if not photographs:
             raise DataError(f"{data} holds neither trainB nor photographs")
-        return {"known_sharp": photographs}
-    return {"known_sharp": layout.find(data).require("trainB")}
+        return photographs
+    return list(layout.find(data).require("trainB"))
 
 
 def converter_roles(data: Path, settings: ConverterSettings) -> sources.Roles:
-    """Return the photographs `train converter` learns from; raises as `deblurrer_roles`."""
+    """Return the photographs `train converter` learns from; raises as `deblurrer_roles`.
+
+    For a generic converter, which sees no unknown blur, the sharp ones as `train deblurrer` does.
+    """
+    if settings.rehearses_only:
+        return {"unknown_sharp": _sharp_photographs(data)}
     found = layout.find(data)
     unknown_blurry = {"unknown_blurry": found.require("trainA")}
     if settings.known.source == "pairs":

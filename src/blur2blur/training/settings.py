@@ -167,6 +167,24 @@ class ConverterLossSettings(Settings):
         return self
 
 
+class RehearsalSettings(Settings):
+    """Practice on pairs: the blur of made-up cameras, laid over the sharp photographs.
+
+    The converter is shown what becomes of the same photograph under the known blur (`converted`),
+    and what the frozen deblurrer should make of the converted image (`deblurred`).
+    """
+
+    cameras: list[str] = Field(default_factory=lambda: ["any"], min_length=1)
+    converted: float = Field(default=0.0, ge=0)  # weight of the loss before the deblurrer
+    deblurred: float = Field(default=0.0, ge=0)  # and after it, which needs `deblurrer`
+    candidates: PositiveInt = 16  # known blurs drawn for each unknown one; the most alike is kept
+
+    @property
+    def takes_place(self) -> bool:
+        """Whether there is any."""
+        return self.converted > 0 or self.deblurred > 0
+
+
 class ConverterSettings(Settings):
     """`train converter`: learn to turn the camera's unknown blur into the known one."""
 
@@ -178,8 +196,24 @@ class ConverterSettings(Settings):
     data: ConverterDataSettings = ConverterDataSettings()
     known: KnownBlurSettings = KnownBlurSettings()
     loss: ConverterLossSettings = ConverterLossSettings()
+    rehearsal: RehearsalSettings = RehearsalSettings()
     optimiser: OptimiserSettings = OptimiserSettings(beta1=0.5)
     run: RunSettings = RunSettings()
+
+    @property
+    def rehearses_only(self) -> bool:
+        """Whether no photograph of an unknown camera is looked at: a generic converter."""
+        return self.rehearsal.takes_place and self.loss.adversarial_weight == 0
+
+    @model_validator(mode="after")
+    def _rehearsal_is_possible(self) -> Self:
+        if self.rehearsal.takes_place and self.known.source != "synthetic":
+            raise ValueError("rehearsal needs known.source = 'synthetic'")
+        if self.rehearsal.deblurred and not self.deblurrer:
+            raise ValueError(
+                "rehearsal.deblurred needs deblurrer, the weights that undo the known blur"
+            )
+        return self
 
 
 TaskSettings = DeblurrerSettings | ConverterSettings | KernelSettings

@@ -1,0 +1,1 @@
+"""The benchmark of unknown cameras: `python -m benchmarks.cameras`."""

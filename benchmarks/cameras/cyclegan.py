@@ -1,0 +1,131 @@
+"""CycleGAN from blurry to sharp, the baseline without a known blur.
+
+J.-Y. Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks",
+ICCV 2017: two generators, two judges, least-squares losses, cycle weight 10, identity weight 5.
+"""
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from blur2blur import networks
+from blur2blur.data.datasets import Sample, UnpairedBlur
+from blur2blur.losses import discriminator_loss, generator_loss
+from blur2blur.pyramid import pyramid
+from blur2blur.training import blur_distance, sources
+from blur2blur.training.settings import ConverterSettings
+from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
+
+CYCLE_WEIGHT = 10.0
+IDENTITY_WEIGHT = 5.0
+
+
+class CycleTask:
+    """See `blur2blur.training.task.Task`; "generator" makes sharp photographs of blurry ones."""
+
+    score = "validation/blur_distance"
+    higher_is_better = False
+
+    def __init__(self, settings: ConverterSettings, roles: sources.Roles, fabric: Fabric) -> None:
+        """Build the four networks and the data: roles `unknown_blurry` and `unknown_sharp`."""
+        self.settings, self.fabric = settings, fabric
+        self.run = settings.run
+        self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
+        fraction = settings.data.validation_fraction
+        blurry = sources.split({"unknown_blurry": roles["unknown_blurry"]}, fraction)
+        sharp = sources.split({"unknown_sharp": roles["unknown_sharp"]}, fraction)
+        self.dataset: Dataset[Sample] = UnpairedBlur(
+            unknown_blurry=blurry.train["unknown_blurry"],
+            known=sharp.train,
+            crop_px=settings.data.crop_px,
+            seed=settings.run.seed,
+            samples_per_step=settings.data.batch_size,
+            cache_gb=settings.data.cache_gb,
+        )
+        torch.manual_seed(settings.run.seed)
+        self.networks: dict[str, nn.Module] = {
+            name: networks.build(settings.network.name, **settings.network.options)
+            for name in ("generator", "blurrer")
+        } | {
+            name: networks.MultiScaleDiscriminator(settings.discriminator)
+            for name in ("judge_sharp", "judge_blurry")
+        }
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.wrapped: dict[str, nn.Module] = {}
+        for name, network in self.networks.items():
+            channels_last(network)
+            rate = settings.optimiser.learning_rate
+            self.wrapped[name], self.optimisers[name] = fabric.setup(
+                network, adam(network, settings.optimiser, rate)
+            )
+        self.schedules = dict.fromkeys(self.optimisers, settings.optimiser)
+        seed = settings.run.seed
+        self.held_out = {
+            role: batch[role]
+            for part, role in ((blurry, "unknown_blurry"), (sharp, "unknown_sharp"))
+            for batch in [sources.validation_batch(part.validation, settings.data, seed=seed)]
+        }
+
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Update both generators, then both judges."""
+        real = {
+            "blurry": as_float(batch["unknown_blurry"]),
+            "sharp": as_float(batch["unknown_sharp"]),
+        }
+        makers = {"sharp": self.wrapped["generator"], "blurry": self.wrapped["blurrer"]}
+        fake = {"sharp": makers["sharp"](real["blurry"]), "blurry": makers["blurry"](real["sharp"])}
+        losses: dict[str, Tensor] = {}
+        for kind, other in (("sharp", "blurry"), ("blurry", "sharp")):
+            judge = self.networks[f"judge_{kind}"].requires_grad_(False)
+            with self.fabric.autocast():
+                losses[f"adversarial_{kind}"] = generator_loss(
+                    judge(fake[kind]), kind="least_squares"
+                )
+            back = makers[other](fake[kind][-1])[-1]
+            losses[f"cycle_{other}"] = CYCLE_WEIGHT * (back - real[other]).abs().mean()
+            same = makers[kind](real[kind])[-1]
+            losses[f"identity_{kind}"] = IDENTITY_WEIGHT * (same - real[kind]).abs().mean()
+            judge.requires_grad_(True)
+        self._update_generators(losses)
+        for kind, images in fake.items():
+            judge = self.wrapped[f"judge_{kind}"]
+            real_levels = pyramid(real[kind], len(images))
+            with self.fabric.autocast():
+                loss = discriminator_loss(
+                    judge(real_levels),
+                    judge([image.detach() for image in images]),
+                    kind="least_squares",
+                )
+            update(
+                self.fabric,
+                judge,
+                self.optimisers[f"judge_{kind}"],
+                {"adversarial": loss},
+                clip_norm=0,
+                files=batch_files(batch),
+            )
+            losses[f"judge_{kind}"] = loss
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _update_generators(self, losses: dict[str, Tensor]) -> None:
+        makers = [self.optimisers["generator"], self.optimisers["blurrer"]]
+        for optimiser in makers:
+            optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(torch.stack(list(losses.values())).sum())
+        for optimiser in makers:
+            optimiser.step()
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return the distance in blur from the sharp photographs."""
+        with self.fabric.autocast():
+            made = network(self.held_out["unknown_blurry"])[-1].float().clamp(0, 1)
+        sharp = self.held_out["unknown_sharp"]
+        return {self.score: blur_distance.blur_distance(made, sharp)}
+
+    @torch.no_grad()
+    def samples(self, network: nn.Module) -> dict[str, list[Tensor]]:
+        """Return the first held-out crops: input and what is made of it."""
+        blurry = self.held_out["unknown_blurry"][:4]
+        return {"input": list(blurry), "sharpened": list(network(blurry)[-1].clamp(0, 1))}

@@ -1,0 +1,90 @@
+"""What each method makes of the test photographs, and what the converter itself does."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from blur2blur import images, metrics
+from blur2blur.blur import Camera as SimulatedCamera
+from blur2blur.blur import convolve, load_camera
+from blur2blur.files import write_text
+from blur2blur.images import to_linear, to_srgb
+from blur2blur.inference import Pipeline
+from blur2blur.pyramid import pyramid
+from blur2blur.training.blur_distance import blur_distance
+
+KNOWN_DRAWS = 32
+CONVERTED_PHOTOGRAPHS = 8  # whose blur is searched among that many known blurs
+
+Row = dict[str, str | float]
+
+
+def measure(pipelines: dict[str, Pipeline], test: Path, known_camera: str, out: Path) -> list[Row]:
+    """Return rows of psnr_db and ssim per method and photograph; write pictures and rows to `out`.
+
+    A row of what has been measured before is not measured again.
+    """
+    path = out / "scores.json"
+    rows: list[Row] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    for method in ["input", *pipelines]:
+        if any(row["method"] == method for row in rows):
+            continue
+        shown = SimulatedCamera(load_camera(known_camera))
+        for index, blurry_path in enumerate(images.find_images(test / "blurry")):
+            blurry = images.read_rgb(blurry_path)
+            truth = images.read_rgb(test / "sharp" / blurry_path.name)
+            row: Row = {"method": method, "image": blurry_path.stem}
+            result = blurry
+            if method != "input":
+                made = pipelines[method].run(blurry)
+                result = made.deblurred
+                if made.converted is not None:
+                    row |= _conversion(made.converted, blurry)
+                    if index < CONVERTED_PHOTOGRAPHS:
+                        row |= _nearest_known(made.converted, blurry, truth, shown)
+                    images.write_rgb(out / f"{method}-converted" / blurry_path.name, made.converted)
+            row["psnr_db"] = float(metrics.psnr_db(result, truth))
+            row["ssim"] = float(metrics.ssim(result, truth))
+            rows.append(row)
+            images.write_rgb(out / method / blurry_path.name, result)
+        write_text(path, json.dumps(rows, indent=1))
+    return rows
+
+
+def _conversion(converted: Tensor, blurry: Tensor) -> Row:
+    """Return how much of the scene changed: mean absolute change at a quarter of the size."""
+    coarse = pyramid(converted[None], 3)[0] - pyramid(blurry[None], 3)[0]
+    return {"content_drift": float(coarse.abs().mean())}
+
+
+def _nearest_known(
+    converted: Tensor, blurry: Tensor, truth: Tensor, camera: SimulatedCamera
+) -> Row:
+    """Return the PSNR, converted or not, to the nearest of many known blurs of the truth."""
+    kernels = camera.sample_kernels(KNOWN_DRAWS, torch.Generator().manual_seed(0))
+    light = to_linear(truth[None])
+    best = {"converted_psnr_db": 0.0, "unconverted_psnr_db": 0.0}
+    for kernel in kernels:
+        known = to_srgb(convolve(light, kernel[None]).clamp(0, 1))[0]
+        for name, image in (("converted_psnr_db", converted), ("unconverted_psnr_db", blurry)):
+            best[name] = max(best[name], float(metrics.psnr_db(image, known)))
+    return {**best}
+
+
+def blur_distances(folder: Path, test: Path, known_camera: str) -> dict[str, float]:
+    """Return the distance in blur of the photographs, converted or not, from the known blur."""
+    camera = SimulatedCamera(load_camera(known_camera))
+    generator = torch.Generator().manual_seed(0)
+
+    def crops(paths: list[Path]) -> Tensor:
+        read = [images.read_rgb(path) for path in paths]
+        side = min(min(image.shape[1:]) for image in read) // 32 * 32
+        return torch.stack([image[:, :side, :side] for image in read])
+
+    known = camera.blur(crops(images.find_images(test / "sharp")), generator)
+    return {
+        name: blur_distance(crops(images.find_images(where)), known)
+        for name, where in (("blurry", test / "blurry"), ("converted", folder))
+    }

@@ -1,0 +1,152 @@
+"""How each method is trained on one camera; a training that is there is not repeated."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.cameras.cyclegan import CycleTask
+from benchmarks.cameras.scale import Scale
+from lightning.fabric import Fabric
+
+from blur2blur import settings, zoo
+from blur2blur.files import write_text
+from blur2blur.inference import Pipeline
+from blur2blur.training import launch, loop
+from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
+
+MINUTES = "minutes.txt"
+
+Say = Callable[[str], None]
+
+
+class Camera:
+    """The methods on one camera and seed, in a folder of their own."""
+
+    def __init__(self, scale: Scale, folder: Path, shared: dict[str, str], seed: int) -> None:
+        """Name the folders.
+
+        Args:
+            scale: how each method is trained.
+            folder: holds `data` (see `photographs.take`) and receives a run folder per method.
+            shared: weights of "known-only" and "generic", which no camera trains.
+            seed: of every training.
+        """
+        self.scale, self.folder, self.shared, self.seed = scale, folder, shared, seed
+        self.data = folder / "data"
+
+    def train(self, say: Say) -> None:
+        """Train what is not trained yet, in the order of dependence."""
+        trained = self.scale.training
+        # what the scale's file does not name is not run
+        for method in ("camera-aware", "blur2blur", "reference", "cyclegan", "upper-bound"):
+            if method not in trained:
+                continue
+            started = time.monotonic()
+            if self._train(method) and self._minutes_spent(method, started):
+                say(f"{method}: {(time.monotonic() - started) / 60:.1f} minutes")
+
+    def pipelines(self) -> dict[str, Pipeline]:
+        """Return what each trained method makes of a photograph."""
+        known = zoo.load_deblurrer(self.shared["known-only"])
+        made = {"known-only": Pipeline(known)}
+        aware = self._best("camera-aware")
+        made["camera-aware"] = Pipeline.from_files(deblurrer=aware)
+        made["generic"] = Pipeline.from_files(self.shared["generic"], aware)
+        for method in ("blur2blur", "reference"):
+            if self._best(method).exists():
+                made[method] = Pipeline.from_files(self._best(method), aware)
+        for method in ("cyclegan", "upper-bound"):
+            if self._best(method).exists():
+                role = "converter" if method == "cyclegan" else "deblurrer"
+                made[method] = Pipeline(zoo.load_own(str(self._best(method)), role=role))
+        return made
+
+    def minutes(self, method: str) -> float | None:
+        """Return how long the method's training took, None if it had none."""
+        path = self.folder / method / MINUTES
+        return float(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def _best(self, method: str) -> Path:
+        name = "last" if method in ("blur2blur", "reference", "cyclegan") else "best"
+        return self.folder / method / f"{name}.safetensors"
+
+    def _minutes_spent(self, method: str, started: float) -> bool:
+        spent = (time.monotonic() - started) / 60 + (self.minutes(method) or 0)
+        write_text(self.folder / method / MINUTES, f"{spent:.2f}")
+        return True
+
+    def _train(self, method: str) -> bool:
+        """Train or resume; return whether there was anything to do."""
+        out = self.folder / method
+        if (out / MINUTES).exists():
+            return False
+        overrides = [f"run.seed={self.seed}", *self.scale.training[method].overrides]
+        preset = self.scale.training[method].preset
+        aware = self._best("camera-aware")
+        if method == "camera-aware":
+            overrides.append(f"init={self.shared['known-only']}")
+            checked = settings.load(DeblurrerSettings, preset, overrides)
+            launch.train_deblurrer(self.data, checked, out, quiet)
+        elif method == "upper-bound":
+            overrides += [f"init={self.shared['known-only']}", "known.source=pairs"]
+            checked = settings.load(DeblurrerSettings, preset, overrides)
+            launch.train_deblurrer(self.data / "pairs", checked, out, quiet)
+        elif method == "cyclegan":
+            train_cyclegan(self.data, settings.load(ConverterSettings, preset, overrides), out)
+        else:
+            if method == "blur2blur":
+                overrides.append(f"init={self.shared['generic']}")
+            overrides.append(f"deblurrer={aware}")
+            checked = settings.load(ConverterSettings, preset, overrides)
+            launch.train_converter(self.data, checked, out, quiet)
+        return True
+
+
+def train_cyclegan(data: Path, checked: ConverterSettings, out: Path) -> None:
+    """Train or resume CycleGAN in the run folder `out`."""
+    fabric = Fabric(accelerator="auto", devices=1, precision=checked.run.precision)
+    out.mkdir(parents=True, exist_ok=True)
+    loop.train(
+        CycleTask(checked, launch.converter_roles(data, checked), fabric),
+        fabric,
+        out,
+        progress=quiet,
+    )
+
+
+def train_shared(scale: Scale, sharp: Sequence[Path], folder: Path, say: Say) -> dict[str, str]:
+    """Return the weights that no camera trains; train those that do not ship.
+
+    Args:
+        scale: says which ship and how the others are trained.
+        sharp: photographs for the known blur and for made-up cameras.
+        folder: receives links to the photographs and the run folders.
+        say: told what was trained.
+    """
+    weights: dict[str, str] = {}
+    for method, kind in (("known-only", DeblurrerSettings), ("generic", ConverterSettings)):
+        training = scale.training[method]
+        if training.weights:
+            weights[method] = training.weights
+            continue
+        photographs = folder / "photographs"
+        photographs.mkdir(parents=True, exist_ok=True)
+        for path in sharp:
+            if not (photographs / path.name).exists():
+                (photographs / path.name).symlink_to(path.resolve())
+        out = folder / method
+        weights[method] = str(out / "best.safetensors")
+        started = time.monotonic()
+        if kind is DeblurrerSettings:
+            checked = settings.load(DeblurrerSettings, training.preset, training.overrides)
+            launch.train_deblurrer(photographs, checked, out, quiet)
+        else:
+            overrides = [*training.overrides, f"deblurrer={weights['known-only']}"]
+            checked = settings.load(ConverterSettings, training.preset, overrides)
+            launch.train_converter(photographs, checked, out, quiet)
+        say(f"{method}: {(time.monotonic() - started) / 60:.1f} minutes")
+    return weights
+
+
+def quiet(_step: int, _values: dict[str, float]) -> None:
+    """Show nothing: several trainings run side by side, each logs to its folder."""

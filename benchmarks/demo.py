@@ -32,7 +32,7 @@ from blur2blur.training.launch import train_converter
 from blur2blur.training.settings import ConverterSettings
 
 CAMERA = "dusk-small"
-PRESET = "demo-converter"
+PRESET = "converter"
 METHODS = ("input", "known-only", "blur2blur")
 TEST_SCENES = ("astronaut", "coffee", "chelsea")
 TRAIN_SCENES = (

@@ -92,9 +92,14 @@ def before(network: networks.KernelWizard, crops: Pairs, sharp: torch.Tensor) ->
 
 
 def converter_step(data: Path, crop_px: int, batch: int) -> Callable[[], object]:
-    """Return the converter's whole step at the size of the demo's preset."""
-    overrides = [f"data.crop_px={crop_px}", f"data.batch_size={batch}", "deblurrer="]
-    checked = settings.load(ConverterSettings, "demo-converter", overrides)
+    """Return the whole step of a small converter whose known blur is synthetic."""
+    overrides = [
+        f"data.crop_px={crop_px}", f"data.batch_size={batch}", "data.workers=0",
+        "known.source=synthetic", "known.camera=known-small",
+        "network.options={ base_channels = 12, blocks = 2 }",
+        "discriminator.base_channels=24", "discriminator.layers=2",
+    ]  # fmt: skip
+    checked = settings.load(ConverterSettings, "converter-pairs", overrides)
     fabric = Fabric(accelerator="auto", devices=1)
     fabric.launch()
     task = ConverterTask(checked, launch.converter_roles(data, checked), fabric)

@@ -15,7 +15,7 @@ from blur2blur.inference import Pipeline
 from blur2blur.pyramid import pyramid
 from blur2blur.training.blur_distance import blur_distance
 
-KNOWN_DRAWS = 32
+KNOWN_DRAWS = 16
 CONVERTED_PHOTOGRAPHS = 8  # whose blur is searched among that many known blurs
 
 Row = dict[str, str | float]

@@ -64,15 +64,15 @@ def _rows(
                 "seed": seed,
                 "images": sum(row["method"] == method for row in measured),
                 **mean,
-                "gap_closed": _gap_closed(means, method, over="known-only"),
-                "gap_closed_over_camera_aware": _gap_closed(means, method, over="camera-aware"),
+                "gap_closed": gap_closed(means, method, over="known-only"),
+                "gap_closed_over_camera_aware": gap_closed(means, method, over="camera-aware"),
                 "minutes": float(minutes.read_text("utf-8")) if minutes.exists() else None,
             }
         )
     return rows
 
 
-def _gap_closed(means: dict[str, dict[str, float]], method: str, *, over: str) -> float | None:
+def gap_closed(means: dict[str, dict[str, float]], method: str, *, over: str) -> float | None:
     """Return (method - over) / (upper bound - over) in dB; None where there is no gap."""
     if over not in means or "upper-bound" not in means:
         return None

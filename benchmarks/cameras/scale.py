@@ -43,6 +43,7 @@ class Scale(Settings):
     training: dict[str, Training]
 
 
-def load_scale(name: str) -> Scale:
-    """Read a scale of this folder. Raises ConfigError as `settings.load`."""
-    return load(Scale, str(Path(__file__).parent / f"{name}.toml"), [])
+def load_scale(name_or_path: str) -> Scale:
+    """Read a scale of this folder, or a TOML file. Raises ConfigError as `settings.load`."""
+    ours = Path(__file__).parent / f"{name_or_path}.toml"
+    return load(Scale, str(ours if ours.exists() else name_or_path), [])

@@ -34,14 +34,15 @@ TINY = [
     "run.validate_every=1",
     "run.precision=32-true",
 ]
-JUDGE = ["discriminator.base_channels=4", "discriminator.layers=2"]
+JUDGE = ["known.source=synthetic", "discriminator.base_channels=4", "discriminator.layers=2"]
 SIDE_PX = 78  # the crop and the known blur's margins fit
 
 
 def train(task: str, *overrides: str, data: str = "data", out: str = "out") -> list[str]:
     chosen = [*TINY, *(JUDGE if task == "converter" else []), *overrides]
     sets = [word for override in chosen for word in ("--set", override)]
-    return ["train", task, "--data", data, "-o", out, *sets]
+    preset = ["--preset", "converter-pairs"] if task == "converter" else []
+    return ["train", task, "--data", data, "-o", out, *preset, *sets]
 
 
 def deblur(source: str, *options: str) -> list[str]:

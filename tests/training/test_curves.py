@@ -41,8 +41,8 @@ def curve(task: str, data: Path, out: Path) -> list[dict[str, float]]:
         checked = settings.load(KernelSettings, "kernel", [*SMALL, *SMALL_KERNEL])
         launch.train_kernel(data, checked, out, lambda step, values: None)
     else:
-        small = [*SMALL, *SMALL_NETWORK, *SMALL_JUDGE]
-        checked = settings.load(ConverterSettings, "converter", small)
+        small = ["known.source=synthetic", *SMALL, *SMALL_NETWORK, *SMALL_JUDGE]
+        checked = settings.load(ConverterSettings, "converter-pairs", small)
         launch.train_converter(data, checked, out, lambda step, values: None)
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 

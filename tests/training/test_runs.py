@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from blur2blur import settings
 from blur2blur.checkpoints import load_any, read_header
 from blur2blur.errors import CheckpointError, ConfigError, DataError
-from blur2blur.training import launch, loop, sources
+from blur2blur.training import adaptation, launch, loop, sources
 from blur2blur.training.converter import ConverterTask
 from blur2blur.training.deblurrer import DeblurrerTask
 from blur2blur.training.kernel import KernelTask
@@ -53,7 +53,6 @@ TINY_GENERIC = [
     "rehearsal.cameras=['any-small']",
     "rehearsal.converted=1",
     "rehearsal.deblurred=0",
-    "loss.adversarial_weight=0",
     "data.crop_px=48",  # with what the blur reaches beyond, the photographs are no larger
 ]
 TASKS = ["deblurrer", "converter", "generic", "kernel"]
@@ -69,7 +68,8 @@ def tiny(task: str, *overrides: str):
     if task == "kernel":
         return settings.load(KernelSettings, "kernel", [*TINY, *TINY_KERNEL, *overrides])
     more = TINY_GENERIC if task == "generic" else []
-    return settings.load(ConverterSettings, "converter", [*TINY, *TINY_JUDGE, *more, *overrides])
+    overrides = ("known.source=synthetic", *TINY, *TINY_JUDGE, *more, *overrides)
+    return settings.load(ConverterSettings, "converter-pairs", overrides)
 
 
 def train(task: str, data: Path, out: Path, *overrides: str, progress=lambda step, values: None):
@@ -109,14 +109,15 @@ def test_interrupted_run_equals_uninterrupted_bit_for_bit(task, camera_folder, t
     assert curve(tmp_path / "whole") == curve(tmp_path / "cut")
 
 
-def test_a_converter_that_rehearses_is_resumed_too(camera_folder, tmp_path):
-    both = ["rehearsal.cameras=['known-small']", "rehearsal.converted=1"]
-    assert train("converter", camera_folder, tmp_path / "whole", *both)
+def test_a_converter_that_is_adapted_is_resumed_too(camera_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(adaptation, "LIKENESS_CROPS", 16)
+    # beside the generic one: of each two simulated crops that which looks like the camera's
+    adapted = ["rehearsal.cameras=['known-small']", "rehearsal.draws=2", "data.crop_px=64"]
+    assert train("generic", camera_folder, tmp_path / "whole", *adapted)
     stop = interrupt_after(3)
-    assert not train("converter", camera_folder, tmp_path / "cut", *both, progress=stop)
-    assert train("converter", camera_folder, tmp_path / "cut", *both)
+    assert not train("generic", camera_folder, tmp_path / "cut", *adapted, progress=stop)
+    assert train("generic", camera_folder, tmp_path / "cut", *adapted)
     assert same_weights(tmp_path / "whole/last.safetensors", tmp_path / "cut/last.safetensors")
-    assert "generator/rehearsal_converted" in curve(tmp_path / "whole")[0]
 
 
 def test_dropout_is_resumed_too(camera_folder, tmp_path):

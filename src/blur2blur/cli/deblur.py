@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from blur2blur.inference.pipeline import Pipeline, Precision
 
 
+NO_CONVERTER = "none"
+
+
 def deblur(
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT", help="Image files, folders, or globs.")
@@ -23,7 +26,8 @@ def deblur(
     converter: Annotated[
         str | None,
         typer.Option(
-            help="Converter trained on this camera; without it the blur is taken as it is."
+            help="Converter trained on this camera, a name of shipped weights, or none. Not given: "
+            "generic-small with the deblurrer that ships, none with another."
         ),
     ] = None,
     deblurrer: Annotated[
@@ -50,11 +54,16 @@ def deblur(
 
     Photographs that cannot be done are listed at the end; the exit code is then 1.
     """
+    from blur2blur import zoo
     from blur2blur.errors import ConfigError
     from blur2blur.files import make_folder
     from blur2blur.inference import folder
     from blur2blur.inference.pipeline import Pipeline
 
+    if converter is None and deblurrer == zoo.DEFAULT_DEBLURRER:
+        converter = zoo.DEFAULT_CONVERTER
+    elif converter == NO_CONVERTER:
+        converter = None
     if save_converted and converter is None:
         raise ConfigError("--save-converted needs --converter: without one nothing is converted")
     jobs = folder.plan(inputs, out, save_converted=save_converted)

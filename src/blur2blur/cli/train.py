@@ -50,17 +50,28 @@ def deblurrer(data: Data, out: Out, preset: Preset = "deblurrer", set_: Set = No
 
 
 @app.command()
-def converter(data: Data, out: Out, preset: Preset = "converter", set_: Set = None) -> None:
+def converter(
+    data: Data,
+    out: Out,
+    preset: Preset = "converter",
+    init: Annotated[
+        str | None,
+        typer.Option(help="Converter to start from: generic-small, which ships, or a file."),
+    ] = None,
+    set_: Set = None,
+) -> None:
     """Train a network to turn a camera's unknown blur (trainA) into the known one.
 
     Needs the camera's sharp photographs (trainB), not paired with trainA; with known.source=pairs
-    trainC and trainD instead.
+    trainC and trainD instead. A generic converter (loss.adversarial_weight=0 and rehearsal) needs
+    sharp photographs alone.
     """
     from blur2blur import settings
     from blur2blur.training.launch import train_converter
     from blur2blur.training.settings import ConverterSettings
 
-    checked = settings.load(ConverterSettings, preset, set_ or [])
+    overrides = [*([] if init is None else [f"init={init}"]), *(set_ or [])]
+    checked = settings.load(ConverterSettings, preset, overrides)
     run(lambda report: train_converter(data, checked, out, report), checked.run.steps, out)
 
 

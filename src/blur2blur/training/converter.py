@@ -28,7 +28,6 @@ from blur2blur.losses import (
 )
 from blur2blur.pyramid import pyramid
 from blur2blur.training import blur_distance, sources
-from blur2blur.training.rehearsal import Rehearsal
 from blur2blur.training.settings import ConverterLossSettings, ConverterSettings
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
 
@@ -45,11 +44,6 @@ def _content_loss(settings: ConverterLossSettings) -> FeatureLoss | PyramidLoss 
             return vgg_loss(19)
         case "file":
             return feature_file_loss(Path(settings.content_weights_file))
-
-
-def _without_margin(image: Tensor, margin_px: int) -> Tensor:
-    end = -margin_px or None
-    return image[..., margin_px:end, margin_px:end]
 
 
 class ConverterTask:
@@ -80,19 +74,6 @@ class ConverterTask:
         self.known = sources.KnownBlur(
             settings.known, fabric.device, pairs=pairs, shrink=settings.data.shrink
         )
-        self.deblurrer = (
-            zoo.load_own(settings.deblurrer, role="deblurrer").to(fabric.device)
-            if settings.deblurrer
-            else None
-        )
-        if self.deblurrer is not None:
-            sources.check_crop(settings.data.crop_px, self.deblurrer.size_rule)
-            channels_last(self.deblurrer)
-        self.rehearsal = (
-            Rehearsal(settings.rehearsal, settings.known, self.deblurrer)
-            if settings.rehearsal.takes_place
-            else None
-        )
         blurry = sources.split(
             {"unknown_blurry": roles["unknown_blurry"]}, settings.data.validation_fraction
         )
@@ -104,7 +85,7 @@ class ConverterTask:
             unknown_blurry=blurry.train["unknown_blurry"],
             known=known.train,
             crop_px=settings.data.crop_px,
-            known_margin_px=self._margin_px(),
+            known_margin_px=self.known.margin_px,
             seed=settings.run.seed,
             samples_per_step=settings.data.batch_size * fabric.world_size,
             rotations=settings.data.rotations,
@@ -151,12 +132,14 @@ class ConverterTask:
         self.schedules = dict.fromkeys(self.optimisers, settings.optimiser)
         content = _content_loss(settings.loss)
         self.content = None if content is None else content.to(fabric.device)
+        self.deblurrer = (
+            zoo.load_own(settings.deblurrer, role="deblurrer").to(fabric.device)
+            if settings.deblurrer
+            else None
+        )
+        if self.deblurrer is not None:
+            sources.check_crop(settings.data.crop_px, self.deblurrer.size_rule)
         self._hold_out(blurry.validation, known.validation)
-
-    def _margin_px(self) -> int:
-        """Return the pixels around a sharp crop that any blur laid over it may reach."""
-        rehearsal_px = 0 if self.rehearsal is None else self.rehearsal.margin_px
-        return max(self.known.margin_px, rehearsal_px)
 
     def _hold_out(self, blurry: sources.Roles, known: sources.Roles) -> None:
         seed, device = self.settings.run.seed, self.fabric.device
@@ -173,10 +156,7 @@ class ConverterTask:
         }
         files = batch_files(batch)
         blurry = roles.pop("unknown_blurry")
-        cut_px = self._margin_px() - self.known.margin_px
-        known, _ = self.known.pair(
-            {role: _without_margin(image, cut_px) for role, image in roles.items()}, generator
-        )
+        known, _ = self.known.pair(roles, generator)
         real = pyramid(known, self.judge.scales)
         fake = self.generator(blurry)
         if len(fake) == 1:  # a network of one scale is judged at all sizes nevertheless
@@ -196,10 +176,6 @@ class ConverterTask:
             logged |= {f"discriminator/{name}": loss.detach() for name, loss in losses.items()}
 
         losses = self._generator_losses(fake, real, blurry, known)
-        if self.rehearsal is not None:
-            (sharp,) = roles.values()
-            sharp = _without_margin(sharp, self._margin_px() - self.rehearsal.margin_px)
-            losses |= self.rehearsal.losses(self.generator, sharp, generator, self.fabric.autocast)
         update(
             self.fabric,
             self.generator,

@@ -13,9 +13,9 @@ from blur2blur import images
 from blur2blur.data import layout
 from blur2blur.errors import ConfigError, DataError
 from blur2blur.training import loop, run_folder, sources
+from blur2blur.training.adaptation import RehearsalTask
 from blur2blur.training.converter import ConverterTask
 from blur2blur.training.deblurrer import DeblurrerTask
-from blur2blur.training.generic import GenericTask
 from blur2blur.training.kernel import KernelTask
 from blur2blur.training.settings import (
     ConverterSettings,
@@ -57,7 +57,7 @@ def train_converter(
     `checkpoint_at` as in `loop.train`.
     """
     roles = converter_roles(data, settings)
-    task = GenericTask if settings.rehearses_only else ConverterTask
+    task = RehearsalTask if settings.rehearsal.takes_place else ConverterTask
     return _train(
         lambda fabric: task(settings, roles, fabric),
         settings,
@@ -107,7 +107,7 @@ def converter_roles(data: Path, settings: ConverterSettings) -> sources.Roles:
 
     For a generic converter, which sees no unknown blur, the sharp ones as `train deblurrer` does.
     """
-    if settings.rehearses_only:
+    if settings.rehearsal.takes_place and settings.rehearsal.draws == 1:
         return {"unknown_sharp": _sharp_photographs(data)}
     found = layout.find(data)
     unknown_blurry = {"unknown_blurry": found.require("trainA")}

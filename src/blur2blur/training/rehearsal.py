@@ -17,6 +17,7 @@ from blur2blur.errors import ConfigError
 from blur2blur.images import to_linear, to_srgb
 from blur2blur.losses import frequency, reconstruction
 from blur2blur.networks import ImageNetwork
+from blur2blur.training.likeness import Likeness
 from blur2blur.training.settings import KnownBlurSettings, RehearsalSettings
 
 JPEG_PERIOD_PX = 16
@@ -24,6 +25,7 @@ JPEG_PERIOD_PX = 16
 
 _FREQUENCY_WEIGHT = 0.1
 _SPECTRUM_PX = 64
+_AT_ONCE = 8
 
 
 class Rehearsal:
@@ -61,6 +63,18 @@ class Rehearsal:
         ]
         self._reach_px = max(sizes) // 2
         self.margin_px = self._reach_px + JPEG_PERIOD_PX // 2
+        self._likeness: Likeness | None = None
+
+    def resemble(self, unknown: Tensor, sharp: Tensor, generator: torch.Generator) -> None:
+        """From now on prefer simulated photographs that could be the camera's own.
+
+        Args:
+            unknown: crops of its blurry photographs, B 3 H W.
+            sharp: crops of its sharp ones, B' 3 H W, with `margin_px` more on each side.
+            generator: draws simulated ones to compare.
+        """
+        simulated = [self._draw(part, generator)[0] for part in sharp.split(_AT_ONCE)]
+        self._likeness = Likeness(unknown, torch.cat(simulated))
 
     @torch.no_grad()
     def pair(self, sharp: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,6 +84,15 @@ class Rehearsal:
             sharp: the same with `margin_px` more on each side.
             generator: draws camera, blur, noise and compression.
         """
+        if self._likeness is None:
+            return self._draw(sharp, generator)
+        draws = [self._draw(sharp, generator) for _ in range(self._settings.draws)]
+        unknown, known, clean = (torch.cat(images) for images in zip(*draws, strict=True))
+        odds = self._likeness.odds(unknown).cpu()
+        kept = torch.multinomial(odds, len(sharp), generator=generator).to(sharp.device)
+        return unknown[kept], known[kept], clean[kept]
+
+    def _draw(self, sharp: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         count = len(sharp)
         chosen = int(torch.randint(len(self._cameras), (), generator=generator))
         camera = self._cameras[chosen]

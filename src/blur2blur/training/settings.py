@@ -171,12 +171,14 @@ class RehearsalSettings(Settings):
     """Practice on pairs: the blur of made-up cameras, laid over the sharp photographs.
 
     The converter is shown what becomes of the same photograph under the known blur (`converted`),
-    and what the frozen deblurrer should make of the converted image (`deblurred`).
+    and what the frozen deblurrer should make of the converted image (`deblurred`). With either,
+    there is no discriminator and no content loss.
     """
 
     cameras: list[str] = Field(default_factory=lambda: ["any"], min_length=1)
     converted: float = Field(default=0.0, ge=0)  # weight of the loss before the deblurrer
     deblurred: float = Field(default=0.0, ge=0)  # and after it, which needs `deblurrer`
+    draws: PositiveInt = 1  # for each crop kept: those most like the camera's are likelier to be
     candidates: PositiveInt = 16  # known blurs drawn for each unknown one; the most alike is kept
 
     @property
@@ -200,15 +202,13 @@ class ConverterSettings(Settings):
     optimiser: OptimiserSettings = OptimiserSettings(beta1=0.5)
     run: RunSettings = RunSettings()
 
-    @property
-    def rehearses_only(self) -> bool:
-        """Whether no photograph of an unknown camera is looked at: a generic converter."""
-        return self.rehearsal.takes_place and self.loss.adversarial_weight == 0
-
     @model_validator(mode="after")
     def _rehearsal_is_possible(self) -> Self:
         if self.rehearsal.takes_place and self.known.source != "synthetic":
-            raise ValueError("rehearsal needs known.source = 'synthetic'")
+            raise ValueError(
+                f"known.source = '{self.known.source}' leaves nothing to rehearse: use the preset "
+                "converter-pairs, or known.source=synthetic"
+            )
         if self.rehearsal.deblurred and not self.deblurrer:
             raise ValueError(
                 "rehearsal.deblurred needs deblurrer, the weights that undo the known blur"

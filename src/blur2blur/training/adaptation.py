@@ -1,12 +1,14 @@
-"""Train a generic converter: by rehearsal alone, on simulated cameras, before any real one is seen.
+"""Train a converter by rehearsal alone: a generic one, or one that is adapted to a camera.
 
-A converter for one camera then starts from it (`init`) and needs less time and photographs.
+A generic converter sees sharp photographs and made-up cameras. A camera's own starts from it
+(`init`), rehearses on the camera's own sharp photographs, and prefers those simulated photographs
+that look like its blurry ones.
 """
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from blur2blur import metrics, networks, zoo
 from blur2blur.data.datasets import Sample
@@ -15,8 +17,10 @@ from blur2blur.training.rehearsal import Rehearsal
 from blur2blur.training.settings import ConverterSettings
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
 
+LIKENESS_CROPS = 512
 
-class GenericTask:
+
+class RehearsalTask:
     """See `task.Task`."""
 
     score = "validation/psnr_db"
@@ -26,8 +30,9 @@ class GenericTask:
         """Build converter, optimiser and data.
 
         Args:
-            settings: all settings of the run, of which the discriminator's are not used.
-            roles: one role of sharp photographs.
+            settings: all settings of the run; those of discriminator and content are not used.
+            roles: one role of sharp photographs; and `unknown_blurry`, where simulated photographs
+                shall look like those.
             fabric: device, precision and processes.
 
         Raises:
@@ -46,11 +51,18 @@ class GenericTask:
         if self.deblurrer is not None:
             channels_last(self.deblurrer)
         self.rehearsal = Rehearsal(settings.rehearsal, settings.known, self.deblurrer)
-        split = sources.split(roles, settings.data.validation_fraction)
+        blurry = {role: paths for role, paths in roles.items() if role == "unknown_blurry"}
+        split = sources.split(
+            {role: paths for role, paths in roles.items() if role not in blurry},
+            settings.data.validation_fraction,
+        )
         margin_px = self.rehearsal.margin_px
         self.dataset: Dataset[Sample] = sources.pair_crops(
             split.train, settings.data, seed=settings.run.seed, margin_px=margin_px
         )
+        seed = settings.run.seed + sources.VALIDATION_SEED_OFFSET
+        if blurry:
+            self._resemble(blurry, seed)
         torch.manual_seed(settings.run.seed)
         network = (
             zoo.load_own(settings.init, role="converter").train()
@@ -68,10 +80,23 @@ class GenericTask:
             split.validation, settings.data, seed=settings.run.seed, margin_px=margin_px
         )
         (sharp,) = held_out.values()
-        generator = torch.Generator().manual_seed(
-            settings.run.seed + sources.VALIDATION_SEED_OFFSET
-        )
+        generator = torch.Generator().manual_seed(seed)
         self.held_out = self.rehearsal.pair(sharp.to(fabric.device), generator)
+
+    def _resemble(self, blurry: sources.Roles, seed: int) -> None:
+        """Let the rehearsal prefer what looks like this camera's photographs."""
+        unknown = sources.pair_crops(blurry, self.settings.data, seed=seed, margin_px=0)
+        batches: list[Batch] = [
+            default_collate([crops[number] for number in range(LIKENESS_CROPS)])
+            for crops in (unknown, self.dataset)
+        ]
+        of_camera, sharp = (
+            as_float(image).to(self.fabric.device)
+            for batch in batches
+            for role, image in batch.items()
+            if not role.endswith("_file")
+        )
+        self.rehearsal.resemble(of_camera, sharp, torch.Generator().manual_seed(seed))
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Update the converter once."""

@@ -1,0 +1,88 @@
+"""The benchmark of unknown cameras runs whole from its one command, at a size of seconds."""
+
+import json
+
+import pytest
+import skimage.data
+import torch
+from benchmarks.cameras.report import gap_closed
+from benchmarks.cameras.runner import main
+
+from blur2blur import images
+from blur2blur.training import adaptation
+
+SMALL = """
+"network.options={ base_channels = 4, blocks = 1 }", "known.camera=known-small",
+"data.crop_px=64", "data.batch_size=1", "data.workers=0", "data.validation_crops=1",
+"run.steps=1", "run.validate_every=1", "run.checkpoint_every=1", "run.samples_every=1",
+"run.precision=32-true",
+"""
+UNPAIRED = """
+"discriminator.base_channels=4", "discriminator.layers=2", "loss.content=none",
+"known.source=synthetic", "data.curriculum_steps=0",
+"""
+SCALE = f"""
+shrink = 1
+known_camera = "known-small"
+[cameras.phone]
+camera = "phone-small"
+[training.known-only]
+weights = "known-blur-small"
+[training.generic]
+weights = "generic-small"
+[training.camera-aware]
+preset = "deblurrer"
+overrides = [{SMALL}]
+[training.upper-bound]
+preset = "deblurrer"
+overrides = [{SMALL}]
+[training.blur2blur]
+preset = "converter"
+overrides = [{SMALL} "rehearsal.cameras=['phone-small']", "rehearsal.draws=2"]
+[training.reference]
+preset = "reference"
+overrides = [{SMALL} {UNPAIRED}]
+[training.cyclegan]
+preset = "reference"
+overrides = [{SMALL} {UNPAIRED}]
+"""
+
+
+def test_one_command_makes_rows_tables_and_pictures_and_goes_on(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(adaptation, "LIKENESS_CROPS", 16)
+    pixels = torch.from_numpy(skimage.data.astronaut().copy()).permute(2, 0, 1) / 255
+    for index in range(10):
+        top, left = divmod(index, 4)
+        crop = pixels[:, top * 160 : top * 160 + 176, left * 110 : left * 110 + 176]
+        images.write_rgb(tmp_path / "photos" / f"{index}.png", crop)
+    (tmp_path / "tiny.toml").write_text(SCALE)
+    words = [
+        *("--scale", str(tmp_path / "tiny.toml"), "--photos", str(tmp_path / "photos")),
+        *("--seeds", "0", "--jobs", "1", "--out", str(tmp_path / "out")),
+    ]
+    main(words)
+    rows = json.loads((tmp_path / "out/cameras.json").read_text())
+    assert [row["method"] for row in rows] == [
+        "input", "known-only", "camera-aware", "generic", "blur2blur", "reference", "cyclegan",
+        "upper-bound",
+    ]  # fmt: skip
+    assert all(row["camera"] == "phone" and row["images"] == 1 for row in rows)
+    assert (tmp_path / "out/phone.jpg").exists()
+    assert (tmp_path / "out/gap.png").exists()
+    first = capfd.readouterr().out
+    assert "| upper-bound |" in first
+    main(words)  # all is there
+    again = capfd.readouterr().out
+    assert "blur2blur: " not in again
+    assert again.partition("PSNR in dB")[2] == first.partition("PSNR in dB")[2]
+
+
+def test_gap_closed():
+    means = {
+        "known-only": {"psnr_db": 20.0},
+        "blur2blur": {"psnr_db": 21.5},
+        "upper-bound": {"psnr_db": 22.0},
+    }
+    assert gap_closed(means, "blur2blur", over="known-only") == pytest.approx(0.75)
+    means["upper-bound"]["psnr_db"] = 19.0
+    assert gap_closed(means, "blur2blur", over="known-only") is None

@@ -190,7 +190,12 @@ def run_command(words: list[str]) -> None:
     elif program == "bash":
         assert (ROOT / arguments[0]).is_file()
     elif program == "python":
-        source = (ROOT / arguments[0]).read_text(encoding="utf-8")
+        if arguments[0] == "-m":
+            arguments = [arguments[1].replace(".", "/"), *arguments[2:]]
+        path = ROOT / arguments[0]
+        # a package's options are those of the module that it runs
+        path = path / "runner.py" if path.is_dir() else path.with_suffix(".py")
+        source = path.read_text(encoding="utf-8")
         options = [word for word in arguments[1:] if word.startswith("--") and word != "--help"]
         assert all(f'"{option}"' in source for option in options)
     elif program == "make":

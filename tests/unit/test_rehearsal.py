@@ -114,3 +114,8 @@ def test_losses_reach_the_converter_but_not_the_deblurrer(tmp_path):
 def test_a_camera_that_crops_cannot_show_is_refused():
     with pytest.raises(ConfigError, match="'roll' blurs differently from place to place"):
         Rehearsal(RehearsalSettings(cameras=["roll"]), KNOWN, None)
+
+
+def test_a_deblurrer_that_is_not_there_is_asked_for():
+    with pytest.raises(ConfigError, match="set deblurrer=FILE"):
+        Rehearsal(RehearsalSettings(cameras=["any-small"], deblurred=1.0), KNOWN, None)

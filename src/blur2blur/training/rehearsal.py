@@ -45,8 +45,14 @@ class Rehearsal:
             deblurrer: undoes it; frozen here. Needed by `settings.deblurred` alone.
 
         Raises:
-            ConfigError: an unknown camera, or one whose blur differs from place to place.
+            ConfigError: no deblurrer where one is needed, an unknown camera, or one whose blur
+                differs from place to place.
         """
+        if settings.deblurred and deblurrer is None:
+            raise ConfigError(
+                "rehearsal.deblurred looks through a deblurrer: set deblurrer=FILE, weights that "
+                "undo the known blur, or rehearsal.deblurred=0"
+            )
         self._settings = settings
         self._known = Camera(load_camera(known.camera, known.overrides))
         self._cameras = [Camera(load_camera(name)) for name in settings.cameras]

@@ -209,10 +209,6 @@ class ConverterSettings(Settings):
                 f"known.source = '{self.known.source}' leaves nothing to rehearse: use the preset "
                 "converter-pairs, or known.source=synthetic"
             )
-        if self.rehearsal.deblurred and not self.deblurrer:
-            raise ValueError(
-                "rehearsal.deblurred needs deblurrer, the weights that undo the known blur"
-            )
         return self
 
 

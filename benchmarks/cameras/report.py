@@ -215,9 +215,14 @@ def _plot(rows: list[Row], cameras: Sequence[str], path: Path) -> None:
     width = 0.8 / len(methods)
     for number, name in enumerate(methods):
         for place, camera in enumerate(cameras):
-            base = _of(rows, camera, "known-only", "psnr_db")
-            values = _of(rows, camera, name, "psnr_db")
-            gains = [value - other for value, other in zip(values, base, strict=True)]
+            gains = [
+                float(row["psnr_db"]) - float(base["psnr_db"])
+                for row in rows
+                for base in rows
+                if (row["camera"], row["method"]) == (camera, name)
+                and (base["camera"], base["method"]) == (camera, "known-only")
+                and row["seed"] == base["seed"]
+            ]
             x = place + (number - (len(methods) - 1) / 2) * width
             axes.bar(
                 x, statistics.fmean(gains), width, color=f"C{number}",
@@ -227,6 +232,8 @@ def _plot(rows: list[Row], cameras: Sequence[str], path: Path) -> None:
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(cameras)), cameras)
     axes.set_ylabel("dB over known-only")
+    # a method far below is cut off, not the others squeezed
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], -1.5))
     axes.legend(fontsize=8, ncols=3)
     figure.savefig(path, dpi=110, bbox_inches="tight")
     pyplot.close(figure)

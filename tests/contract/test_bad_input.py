@@ -437,7 +437,7 @@ class TestWeights:
     def test_nearest_name(self, refused, monkeypatch: pytest.MonkeyPatch):
         text = dict.fromkeys(("file", "sha256", "licence", "trained_on", "recipe", "result"), "")
         entry = zoo.Entry(role="deblurrer", **text)
-        monkeypatch.setattr(zoo, "ENTRIES", {"known-blur-small": entry})
+        monkeypatch.setitem(zoo.ENTRIES, "known-blur-small", entry)
         refused(
             deblur("photos", "--deblurrer", "known-blur-smal"), "did you mean 'known-blur-small'?"
         )

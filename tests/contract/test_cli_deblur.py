@@ -125,6 +125,20 @@ def test_converted_images_are_saved(tmp_path: Path, weights: Path) -> None:
     torch.testing.assert_close(deblurred, expected.deblurred, rtol=0, atol=0.51 / 255)
 
 
+@pytest.mark.parametrize(
+    ("options", "converter"), [([], "generic-small"), (["--converter", "none"], None)]
+)
+def test_weights_that_ship_are_the_default(options, converter, tmp_path: Path) -> None:
+    source = tmp_path / "photo.png"
+    Image.fromarray(PHOTOGRAPH).save(source)
+    words = ["deblur", str(source), "-o", str(tmp_path / "out"), "--device", "cpu", *options]
+    result = CliRunner().invoke(main.app, words)
+    assert result.exit_code == 0, result.output
+    expected = Pipeline.from_files(converter, device="cpu")(images.read_rgb(source))
+    deblurred = images.read_rgb(tmp_path / "out" / "photo.png")
+    torch.testing.assert_close(deblurred, expected, rtol=0, atol=0.51 / 255)
+
+
 def _good_and_bad(folder: Path) -> None:
     folder.mkdir()
     for name in ("a.png", "z.png"):

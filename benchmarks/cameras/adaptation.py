@@ -10,6 +10,7 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,21 +103,22 @@ def mean_psnr_db(measured: list[measure.Row], method: str) -> float:
     return statistics.fmean(float(r["psnr_db"]) for r in measured if r["method"] == method)
 
 
-def main() -> None:
-    """Run the variants of every seed, print and draw."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the variants of every seed, print and draw; options are the command line's or `words`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scale", default="mini")
     parser.add_argument("--out", type=Path, default=Path("cameras"))
     parser.add_argument("--camera", default="phone")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--on", choices=photographs.TESTS, default="report")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     print(describe())
     scale = load_scale(options.scale)
     shared = {method: scale.training[method].weights for method in ("known-only", "generic")}
     for method, weights in shared.items():
         shared[method] = weights or str(options.out / "shared" / method / "best.safetensors")
-    whole = settings.load(ConverterSettings, scale.training["blur2blur"].preset, []).run.steps
+    training = scale.training["blur2blur"]
+    whole = settings.load(ConverterSettings, training.preset, training.overrides).run.steps
     rows: list[Row] = []
     for seed in options.seeds:
         folder = options.out / options.camera / f"seed_{seed}"

@@ -5,6 +5,7 @@ import json
 import pytest
 import skimage.data
 import torch
+from benchmarks.cameras import adaptation as adaptation_benchmark
 from benchmarks.cameras.report import gap_closed
 from benchmarks.cameras.runner import main
 
@@ -75,6 +76,16 @@ def test_one_command_makes_rows_tables_and_pictures_and_goes_on(tmp_path, capfd,
     again = capfd.readouterr().out
     assert "blur2blur: " not in again
     assert again.partition("PSNR in dB")[2] == first.partition("PSNR in dB")[2]
+
+    monkeypatch.setattr(
+        adaptation_benchmark, "variants", lambda whole: [adaptation_benchmark.Variant(3, whole)]
+    )
+    adaptation_benchmark.main([*words[:2], "--out", str(tmp_path / "out"), "--seeds", "0"])
+    rows = json.loads((tmp_path / "out/adaptation.json").read_text())
+    assert [(row["start"], row["photographs"]) for row in rows] == [
+        ("generic", 0), ("nothing", 0), ("generic", 3),
+    ]  # fmt: skip
+    assert (tmp_path / "out/adaptation.png").exists()
 
 
 def test_gap_closed():

@@ -15,7 +15,21 @@ from blur2blur.blur.camera_settings import ShakeSettings
 from blur2blur.errors import ConfigError
 from blur2blur.settings import preset_names
 
-PRESETS = ["dashcam", "dusk-small", "known", "known-small", "night", "phone", "phone-small", "roll"]
+PRESETS = [
+    "any",
+    "any-clean",
+    "any-clean-small",
+    "any-dark-small",
+    "any-small",
+    "dashcam",
+    "dusk-small",
+    "known",
+    "known-small",
+    "night",
+    "phone",
+    "phone-small",
+    "roll",
+]
 
 
 def _rng(seed: int = 0) -> torch.Generator:
@@ -25,6 +39,14 @@ def _rng(seed: int = 0) -> torch.Generator:
 def _photo(height: int = 48, width: int = 64) -> torch.Tensor:
     pixels = skimage.data.astronaut()[80 : 80 + height, 180 : 180 + width]
     return (torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255).repeat(2, 1, 1, 1)
+
+
+def test_a_clean_sharp_photograph_has_the_light_alone():
+    overrides = ["exposure_stops=[0, 0]", "highlights.gain=[1, 1]"]
+    camera = Camera(load_camera("any-dark-small", overrides))
+    blurry, sharp = camera.photograph_pair(_photo(), _rng(), clean_sharp=True)
+    torch.testing.assert_close(sharp, _photo(), rtol=0, atol=1e-5)
+    assert torch.equal(blurry, camera.photograph_pair(_photo(), _rng())[0])
 
 
 def test_the_cameras_that_ship():

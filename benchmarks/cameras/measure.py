@@ -13,7 +13,6 @@ from blur2blur.files import write_text
 from blur2blur.images import to_linear, to_srgb
 from blur2blur.inference import Pipeline
 from blur2blur.pyramid import pyramid
-from blur2blur.training.blur_distance import blur_distance
 
 KNOWN_DRAWS = 16
 CONVERTED_PHOTOGRAPHS = 8  # whose blur is searched among that many known blurs
@@ -71,20 +70,3 @@ def _nearest_known(
         for name, image in (("converted_psnr_db", converted), ("unconverted_psnr_db", blurry)):
             best[name] = max(best[name], float(metrics.psnr_db(image, known)))
     return {**best}
-
-
-def blur_distances(folder: Path, test: Path, known_camera: str) -> dict[str, float]:
-    """Return the distance in blur of the photographs, converted or not, from the known blur."""
-    camera = SimulatedCamera(load_camera(known_camera))
-    generator = torch.Generator().manual_seed(0)
-
-    def crops(paths: list[Path]) -> Tensor:
-        read = [images.read_rgb(path) for path in paths]
-        side = min(min(image.shape[1:]) for image in read) // 32 * 32
-        return torch.stack([image[:, :side, :side] for image in read])
-
-    known = camera.blur(crops(images.find_images(test / "sharp")), generator)
-    return {
-        name: blur_distance(crops(images.find_images(where)), known)
-        for name, where in (("blurry", test / "blurry"), ("converted", folder))
-    }

@@ -42,7 +42,8 @@ class Camera:
             if method not in trained:
                 continue
             started = time.monotonic()
-            if self._train(method) and self._minutes_spent(method, started):
+            if self._train(method):
+                self._note_minutes(method, started)
                 say(f"{method}: {(time.monotonic() - started) / 60:.1f} minutes")
 
     def pipelines(self) -> dict[str, Pipeline]:
@@ -70,10 +71,9 @@ class Camera:
         name = "last" if method in ("blur2blur", "reference", "cyclegan") else "best"
         return self.folder / method / f"{name}.safetensors"
 
-    def _minutes_spent(self, method: str, started: float) -> bool:
+    def _note_minutes(self, method: str, started: float) -> None:
         spent = (time.monotonic() - started) / 60 + (self.minutes(method) or 0)
         write_text(self.folder / method / MINUTES, f"{spent:.2f}")
-        return True
 
     def _train(self, method: str) -> bool:
         """Train or resume; return whether there was anything to do."""

@@ -119,18 +119,3 @@ def test_a_camera_that_crops_cannot_show_is_refused():
 def test_a_deblurrer_that_is_not_there_is_asked_for():
     with pytest.raises(ConfigError, match="set deblurrer=FILE"):
         Rehearsal(RehearsalSettings(cameras=["any-small"], deblurred=1.0), KNOWN, None)
-
-
-def test_simulated_crops_that_look_like_the_cameras_are_preferred(tmp_path):
-    made = rehearsal(tmp_path, "[lens]\nsoftness_px = 1\n[noise]\nread = [0, 0.06]\n", draws=4)
-    sharp = photograph(64 + 2 * made.margin_px).repeat(32, 1, 1, 1)
-    generator = torch.Generator().manual_seed(0)
-
-    def noise() -> float:
-        unknown = made.pair(sharp, generator)[0]
-        return float(unknown.diff(dim=-1).diff(dim=-1).abs().mean())
-
-    before = noise()
-    noisy = rehearsal(tmp_path, "[lens]\nsoftness_px = 1\n[noise]\nread = 0.06\n")
-    made.resemble(noisy.pair(sharp, generator)[0], sharp, generator)
-    assert noise() > 1.2 * before

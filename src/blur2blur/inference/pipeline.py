@@ -1,7 +1,6 @@
 """The method on an image of any size: unknown blur -> converter -> known blur -> deblurrer."""
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 
 from blur2blur import tiling, zoo
 from blur2blur.errors import CheckpointError, ConfigError, InputError
-from blur2blur.networks import SizeRule, pad_to_rule
+from blur2blur.inference.chain import Chain
+from blur2blur.networks import pad_to_rule
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -74,20 +74,17 @@ class Pipeline:
             ConfigError: a device that is not there, a precision the device or a network cannot do,
                 a tile that is not larger than the overlap, a batch size below 1.
         """
-        self._networks = [deblurrer] if converter is None else [converter, deblurrer]
+        networks = [deblurrer] if converter is None else [converter, deblurrer]
+        self.converts = converter is not None
         self.device = find_device(device)
-        self.precision = _choose_precision(precision, self.device, self._networks)
-        rules = [_size_rule(network) for network in self._networks]
-        self.size_rule = SizeRule(
-            multiple=math.lcm(*(rule.multiple for rule in rules)),
-            minimum=max(rule.minimum for rule in rules),
-        )
+        self.precision = _choose_precision(precision, self.device, networks)
+        self._chain = Chain(networks)
+        self.size_rule = self._chain.size_rule
         self.tile_px, self.overlap_px, self.batch_size = tile_px, overlap_px, batch_size
         tiling.plan_axis(1, tile_px=tile_px, overlap_px=overlap_px, align=self.size_rule.multiple)
         if batch_size < 1:
             raise ConfigError(f"batch {batch_size}: at least one tile must be processed at once")
-        for network in self._networks:
-            network.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+        self._chain.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
     @classmethod
     def from_files(
@@ -135,11 +132,6 @@ class Pipeline:
             overlap_px=overlap_px,
             batch_size=batch_size,
         )
-
-    @property
-    def converts(self) -> bool:
-        """Whether there is a converter."""
-        return len(self._networks) == 2
 
     def __call__(
         self, image: Tensor, *, on_tile: Callable[[int, int], None] | None = None
@@ -202,31 +194,19 @@ class Pipeline:
     def _restore(self, tiles: Tensor, *, keep_converted: bool) -> Tensor:
         """Map N 3 h w to N 3 h w, or to N 6 h w: converted, deblurred."""
         height, width = tiles.shape[-2:]
-        current = pad_to_rule(tiles.to(self.device), self.size_rule)
-        images: list[Tensor] = []
-        for network in self._networks:
-            current = self._apply(network, current.contiguous(memory_format=torch.channels_last))
-            images.append(current[..., :height, :width])
+        padded = pad_to_rule(tiles.to(self.device), self.size_rule)
+        with torch.autocast(
+            self.device.type, dtype=_DTYPES.get(self.precision), enabled=self.precision in _DTYPES
+        ):
+            images = self._chain(padded.contiguous(memory_format=torch.channels_last))
         result = torch.cat(images, dim=1) if keep_converted else images[-1]
+        result = result[..., :height, :width]
         if not torch.isfinite(result).all():
             raise CheckpointError(
                 f"the network returned values that are not finite in {self.precision}; use "
                 "precision fp32, or other weights if it is that already"
             )
         return result
-
-    def _apply(self, network: nn.Module, image: Tensor) -> Tensor:
-        with torch.autocast(
-            self.device.type, dtype=_DTYPES.get(self.precision), enabled=self.precision in _DTYPES
-        ):
-            output: Tensor | tuple[Tensor, ...] = network(image)
-        last = output if isinstance(output, Tensor) else output[-1]
-        if last.shape != image.shape:
-            raise CheckpointError(
-                f"{type(network).__name__} made {tuple(last.shape)} of {tuple(image.shape)}: it "
-                "is no network from image to image of the same size"
-            )
-        return last.float().clamp(0, 1)
 
     def _halve_tile(self) -> None:
         smaller, multiple = self.tile_px // 2, self.size_rule.multiple
@@ -278,11 +258,6 @@ def _choose_precision(
         f"precision '{asked}' is not possible with these networks on {device}; possible: "
         f"{', '.join(['auto', *possible])}"
     )
-
-
-def _size_rule(network: nn.Module) -> SizeRule:
-    rule = getattr(network, "size_rule", None)
-    return rule if isinstance(rule, SizeRule) else SizeRule(multiple=1, minimum=1)
 
 
 def _check_image(image: Tensor) -> None:

@@ -78,14 +78,25 @@ class FeatureAttention(nn.Module):
 class FeatureFusion(nn.Module):
     """AFF: the three encoder stages, brought to one size, fused into one skip connection."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: tuple[int, ...], channels_out: int) -> None:
         super().__init__()
-        self.reduce = conv(channels_in, channels_out, 1)
+        self.channels_in = channels_in
+        self.reduce = conv(sum(channels_in), channels_out, 1)
         self.merge = conv(channels_out, channels_out, 3)
 
-    def forward(self, stages: list[Tensor]) -> Tensor:
-        """Three of B C_i H W to B C H W."""
-        return self.merge(F.relu(self.reduce(torch.cat(stages, dim=1)), inplace=True))
+    def forward(self, stages: tuple[Tensor, ...], scales: tuple[float, ...]) -> Tensor:
+        """Three of B C_i H_i W_i, to be resized by their scale, to B C H W."""
+        # A 1x1 convolution and a resizing by nearest neighbour commute: whichever is done at the
+        # smaller size saves the largest tensors of the whole network.
+        total: Tensor | None = None
+        weights = self.reduce.weight.split(self.channels_in, dim=1)
+        for stage, scale, weight in zip(stages, scales, weights, strict=True):
+            bias = self.reduce.bias if scale == 1 else None
+            part = F.conv2d(_resize(stage, scale) if scale < 1 else stage, weight, bias)
+            part = _resize(part, scale) if scale > 1 else part
+            total = part if total is None else total + part
+        assert total is not None
+        return self.merge(F.relu(total, inplace=True))
 
 
 def _stage(channels: int, blocks: int) -> nn.Sequential:
@@ -113,8 +124,8 @@ class MimoUNet(ImageNetwork):
         )
         self.scm_half, self.scm_quarter = ShallowModule(half), ShallowModule(quarter)
         self.fam_half, self.fam_quarter = FeatureAttention(half), FeatureAttention(quarter)
-        self.aff_full = FeatureFusion(full + half + quarter, full)
-        self.aff_half = FeatureFusion(full + half + quarter, half)
+        self.aff_full = FeatureFusion((full, half, quarter), full)
+        self.aff_half = FeatureFusion((full, half, quarter), half)
         self.dropout = nn.Dropout2d(options.dropout)
         self.decoders = nn.ModuleList(
             [_stage(channels, options.blocks) for channels in (quarter, half, full)]
@@ -135,25 +146,34 @@ class MimoUNet(ImageNetwork):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """B 3 H W to images at 1/4, 1/2 and full size."""
         image_quarter, image_half, _ = self._inputs(image)
-        full, half, quarter = self._encode(image, image_half, image_quarter)
+        quarter, half, full = self._decode(image, image_half, image_quarter)
+        return (
+            image_quarter + self.head_quarter(quarter),
+            image_half + self.head_half(half),
+            image + self.head_full(full),
+        )
 
-        half_up, quarter_up = _resize(half, 2), _resize(quarter, 2)
-        skip_full = self.aff_full([full, half_up, _resize(quarter_up, 2)])
-        skip_half = self.aff_half([_resize(full, 0.5), half, quarter_up])
-        skip_full, skip_half = self.dropout(skip_full), self.dropout(skip_half)
-
-        features = self.decoders[0](quarter)
-        out_quarter = image_quarter + self.head_quarter(features)
-        features = self.decoders[1](self._up(0, features, skip_half))
-        out_half = image_half + self.head_half(features)
-        features = self.decoders[2](self._up(1, features, skip_full))
-        return out_quarter, out_half, image + self.head_full(features)
+    def restore(self, image: Tensor) -> Tensor:
+        """B 3 H W to the image at full size."""
+        image_quarter, image_half, _ = self._inputs(image)
+        _, _, full = self._decode(image, image_half, image_quarter)
+        return image + self.head_full(full)
 
     def _inputs(self, image: Tensor) -> tuple[Tensor, ...]:
         if self.downsampling == "area":
             return pyramid(image, 3)
         half = _resize(image, 0.5)
         return _resize(half, 0.5), half, image
+
+    def _decode(
+        self, image: Tensor, image_half: Tensor, image_quarter: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        stages = self._encode(image, image_half, image_quarter)
+        skip_full = self.dropout(self.aff_full(stages, (1, 2, 4)))
+        skip_half = self.dropout(self.aff_half(stages, (0.5, 1, 2)))
+        quarter = self.decoders[0](stages[2])
+        half = self.decoders[1](self._up(0, quarter, skip_half))
+        return quarter, half, self.decoders[2](self._up(1, half, skip_full))
 
     def _encode(
         self, image: Tensor, image_half: Tensor, image_quarter: Tensor

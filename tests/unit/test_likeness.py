@@ -36,7 +36,19 @@ def test_noise_and_blur_of_the_camera_are_recognised_on_other_scenes():
 def test_equal_sets_have_even_odds():
     noise, blur_px = torch.full((200,), 0.02), torch.full((200,), 3.0)
     likeness = Likeness(*(crops("coffee", 200, noise, blur_px) for _ in range(2)))
-    assert likeness.odds(crops("coffee", 50, noise[:50], blur_px[:50])).log().abs().mean() < 0.7
+    odds = likeness.odds(crops("coffee", 50, noise[:50], blur_px[:50])).log()
+    assert (odds - odds.mean()).abs().mean() < 0.7
+
+
+def test_where_nothing_looks_like_the_camera_the_nearest_is_preferred():
+    count = 160
+    camera = crops("astronaut", count, torch.full((count,), 0.2), torch.full((count,), 1.0))
+    likeness = Likeness(camera, crops("coffee", count, 0.05 * torch.rand(count), torch.ones(count)))
+    noise = torch.tensor([0.0, 0.05]).repeat(20)
+    odds = likeness.odds(crops("coffee", 40, noise, torch.ones(40))).log().reshape(20, 2)
+    clean, noisy = odds.mean(dim=0)
+    assert noisy > clean + 1
+    assert odds.max() == 0  # relative to the likeliest, or all of them could sit at the lower bound
 
 
 def test_a_flat_image_has_finite_features():

@@ -119,3 +119,18 @@ def test_a_camera_that_crops_cannot_show_is_refused():
 def test_a_deblurrer_that_is_not_there_is_asked_for():
     with pytest.raises(ConfigError, match="set deblurrer=FILE"):
         Rehearsal(RehearsalSettings(cameras=["any-small"], deblurred=1.0), KNOWN, None)
+
+
+def test_once_it_knows_the_camera_it_prefers_what_looks_like_its_photographs(tmp_path):
+    noisy = rehearsal(tmp_path, "[lens]\nsoftness_px = 1\n[noise]\nread = 0.06\n")
+    made = rehearsal(tmp_path, "[lens]\nsoftness_px = 1\n[noise]\nread = [0, 0.06]\n", draws=4)
+    sharp = photograph(64 + 2 * made.margin_px).repeat(32, 1, 1, 1)
+    generator = torch.Generator().manual_seed(0)
+
+    def noise_energy() -> float:
+        drawn = torch.cat([made.pair(sharp, generator)[0] for _ in range(2)])
+        return float(drawn.diff(n=2, dim=-1).square().mean())
+
+    before = noise_energy()
+    made.resemble(noisy.pair(sharp, generator)[0], sharp, generator)
+    assert noise_energy() > 1.2 * before

@@ -18,8 +18,10 @@ _PATCH_PX = 16
 _FLOOR = 1e-7
 _QUIET = (0.1, 0.3)  # quantiles of patches: skies and walls, where noise and compression show
 _RIDGE = 0.01
-# no simulated crop may be drawn more than that many times as often, or as seldom, as another
-_MOST_LOG_ODDS = 4.0
+# Of crops that are compared, none is drawn more than e to this as often as another. It is the
+# differences that are limited: where the camera's crops are told from all simulated ones without
+# error, all odds are tiny, and still some are nearer to the camera's than others.
+_MOST_LOG_ODDS_APART = 4.0
 
 
 def features(images: Tensor) -> Tensor:
@@ -84,6 +86,6 @@ class Likeness:
         return torch.cat([scaled, scaled.square(), torch.ones_like(scaled[:, :1])], dim=1)
 
     def odds(self, images: Tensor) -> Tensor:
-        """Return B numbers, how much likelier each image is the camera's than a simulated one."""
+        """Return B numbers in (0, 1], how likely each image is the camera's, the likeliest being 1."""
         logits = self._terms(features(images)) @ self._weight
-        return logits.clamp(-_MOST_LOG_ODDS, _MOST_LOG_ODDS).exp()
+        return (logits - logits.max()).clamp(min=-_MOST_LOG_ODDS_APART).exp()

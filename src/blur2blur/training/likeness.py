@@ -86,6 +86,6 @@ class Likeness:
         return torch.cat([scaled, scaled.square(), torch.ones_like(scaled[:, :1])], dim=1)
 
     def odds(self, images: Tensor) -> Tensor:
-        """Return B numbers in (0, 1], how likely each image is the camera's, the likeliest being 1."""
+        """Return B numbers in (0, 1]: how likely each is the camera's, the likeliest being 1."""
         logits = self._terms(features(images)) @ self._weight
         return (logits - logits.max()).clamp(min=-_MOST_LOG_ODDS_APART).exp()

@@ -39,7 +39,7 @@ preset = "deblurrer"
 overrides = [{SMALL}]
 [training.blur2blur]
 preset = "converter"
-overrides = [{SMALL} "rehearsal.cameras=['phone-small']", "rehearsal.draws=2"]
+overrides = [{SMALL} "rehearsal.cameras=['phone-small']", "rehearsal.compared=2"]
 [training.reference]
 preset = "reference"
 overrides = [{SMALL} {UNPAIRED}]
@@ -50,7 +50,8 @@ overrides = [{SMALL} {UNPAIRED}]
 
 
 def test_one_command_makes_rows_tables_and_pictures_and_goes_on(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(adaptation, "LIKENESS_CROPS", 16)
+    monkeypatch.setattr(adaptation, "CAMERA_CROPS", 16)
+    monkeypatch.setattr(adaptation, "SIMULATED_CROPS", 8)
     pixels = torch.from_numpy(skimage.data.astronaut().copy()).permute(2, 0, 1) / 255
     for index in range(10):
         top, left = divmod(index, 4)

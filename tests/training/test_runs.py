@@ -110,9 +110,10 @@ def test_interrupted_run_equals_uninterrupted_bit_for_bit(task, camera_folder, t
 
 
 def test_a_converter_that_is_adapted_is_resumed_too(camera_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(adaptation, "LIKENESS_CROPS", 16)
-    # beside the generic one: of each two simulated crops that which looks like the camera's
-    adapted = ["rehearsal.cameras=['known-small']", "rehearsal.draws=2", "data.crop_px=64"]
+    monkeypatch.setattr(adaptation, "CAMERA_CROPS", 16)
+    monkeypatch.setattr(adaptation, "SIMULATED_CROPS", 8)
+    # beside the generic one: of two made-up cameras that which looks like the camera
+    adapted = ["rehearsal.cameras=['known-small']", "rehearsal.compared=2", "data.crop_px=64"]
     assert train("generic", camera_folder, tmp_path / "whole", *adapted)
     stop = interrupt_after(3)
     assert not train("generic", camera_folder, tmp_path / "cut", *adapted, progress=stop)

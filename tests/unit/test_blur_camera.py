@@ -20,6 +20,8 @@ PRESETS = [
     "any-clean",
     "any-clean-small",
     "any-dark-small",
+    "any-frames",
+    "any-frames-small",
     "any-small",
     "dashcam",
     "dusk-small",

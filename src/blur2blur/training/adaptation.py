@@ -1,8 +1,8 @@
 """Train a converter by rehearsal alone: a generic one, or one that is adapted to a camera.
 
 A generic converter sees sharp photographs and made-up cameras. A camera's own starts from it
-(`init`), rehearses on the camera's own sharp photographs, and prefers those simulated photographs
-that look like its blurry ones.
+(`init`), and rehearses on the camera's own sharp photographs with those made-up cameras whose
+photographs look like its blurry ones.
 """
 
 import torch
@@ -17,7 +17,8 @@ from blur2blur.training.rehearsal import Rehearsal
 from blur2blur.training.settings import ConverterSettings
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
 
-LIKENESS_CROPS = 512
+CAMERA_CROPS = 512
+SIMULATED_CROPS = 48  # by each of the cameras that are compared
 
 
 class RehearsalTask:
@@ -84,11 +85,11 @@ class RehearsalTask:
         self.held_out = self.rehearsal.pair(sharp.to(fabric.device), generator)
 
     def _resemble(self, blurry: sources.Roles, seed: int) -> None:
-        """Let the rehearsal prefer what looks like this camera's photographs."""
+        """Keep the made-up cameras whose photographs look like this camera's."""
         unknown = sources.pair_crops(blurry, self.settings.data, seed=seed, margin_px=0)
         batches: list[Batch] = [
-            default_collate([crops[number] for number in range(LIKENESS_CROPS)])
-            for crops in (unknown, self.dataset)
+            default_collate([crops[number] for number in range(count)])
+            for crops, count in ((unknown, CAMERA_CROPS), (self.dataset, SIMULATED_CROPS))
         ]
         of_camera, sharp = (
             as_float(image).to(self.fabric.device)

@@ -107,7 +107,7 @@ def converter_roles(data: Path, settings: ConverterSettings) -> sources.Roles:
 
     For a generic converter, which sees no unknown blur, the sharp ones as `train deblurrer` does.
     """
-    if settings.rehearsal.takes_place and settings.rehearsal.draws == 1:
+    if settings.rehearsal.takes_place and not settings.rehearsal.compared:
         return {"unknown_sharp": _sharp_photographs(data)}
     found = layout.find(data)
     unknown_blurry = {"unknown_blurry": found.require("trainA")}

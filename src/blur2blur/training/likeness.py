@@ -1,27 +1,25 @@
-"""How likely simulated photographs are to be a camera's own: which of them to rehearse on.
+"""Which made-up cameras could be the camera: told by what blur, noise and compression leave behind.
 
-A classifier learns to tell crops of the camera's blurry photographs from simulated ones by what
-blur, noise and compression leave in them; its odds are the ratio of their densities (M. Sugiyama,
-T. Suzuki and T. Kanamori, "Density ratio estimation in machine learning", 2012, chapter 4), by
-which simulated ones are drawn. Content is shared: the simulated ones show the camera's own sharp
-photographs.
+Cameras are drawn and photograph the camera's own sharp photographs; those are kept whose pictures
+are nearest to its blurry ones in a few statistics (rejection sampling of approximate Bayesian
+computation: J. K. Pritchard et al., Mol. Biol. Evol. 16(12), 1999). It is the mean over many crops
+that is compared, because a single crop tells more of what it shows than of the camera.
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blur2blur.blur import CameraSettings
 from blur2blur.pyramid import pyramid
 
 _LEVELS = 4
 _PATCH_PX = 16
 _FLOOR = 1e-7
 _QUIET = (0.1, 0.3)  # quantiles of patches: skies and walls, where noise and compression show
-_RIDGE = 0.01
-# Of crops that are compared, none is drawn more than e to this as often as another. It is the
-# differences that are limited: where the camera's crops are told from all simulated ones without
-# error, all odds are tiny, and still some are nearer to the camera's than others.
-_MOST_LOG_ODDS_APART = 4.0
+_RIDGE = 1e-3
 
 
 def features(images: Tensor) -> Tensor:
@@ -53,39 +51,60 @@ def _log_energies(image: Tensor, grid: tuple[int, int]) -> Tensor:
     return (energy + _FLOOR).log().flatten(2)
 
 
-class Likeness:
-    """The density ratio, a quadratic function of the features."""
+def nearest(camera: Tensor, simulated: Sequence[Tensor], count: int) -> list[int]:
+    """Return which `count` of the simulated cameras are nearest to the camera, nearest first.
 
-    def __init__(self, camera: Tensor, simulated: Tensor) -> None:
-        """Fit a logistic regression.
+    The distance is Mahalanobis's, of the means, under the covariance within the simulated cameras:
+    what differs from crop to crop with the scene counts little.
 
-        Args:
-            camera: B 3 H W sRGB in [0,1], crops of the camera's blurry photographs.
-            simulated: B' 3 H W, simulated ones.
-        """
-        positive, negative = features(camera), features(simulated)
-        both = torch.cat([positive, negative])
-        self._mean, self._deviation = both.mean(dim=0), both.std(dim=0) + 1e-6
-        terms = self._terms(both)
-        labels = torch.cat([torch.ones(len(positive)), torch.zeros(len(negative))]).to(terms)
-        weight = terms.new_zeros(terms.shape[1], requires_grad=True)
-        optimiser = torch.optim.LBFGS([weight], max_iter=100, line_search_fn="strong_wolfe")
+    Args:
+        camera: N x F features of crops of the camera's photographs.
+        simulated: of each simulated camera, M x F features of crops of its photographs.
+        count: how many to return.
+    """
+    within = torch.stack([each.T.cov() for each in simulated]).mean(dim=0)
+    within = within + _RIDGE * within.diagonal().mean() * torch.eye(len(within)).to(within)
+    apart = torch.stack([each.mean(dim=0) for each in simulated]) - camera.mean(dim=0)
+    distance = (apart * torch.linalg.solve(within, apart.T).T).sum(dim=1)
+    return distance.argsort()[:count].tolist()
 
-        def loss() -> float:
-            optimiser.zero_grad()
-            value = F.binary_cross_entropy_with_logits(terms @ weight, labels)
-            value = value + _RIDGE * weight[:-1].square().sum()
-            value.backward()
-            return float(value.detach())
 
-        optimiser.step(loss)
-        self._weight = weight.detach()
+def narrowed(camera: CameraSettings, generator: torch.Generator) -> CameraSettings:
+    """Return one camera of the many that ranges describe.
 
-    def _terms(self, described: Tensor) -> Tensor:
-        scaled = ((described - self._mean) / self._deviation).clamp(-4, 4)
-        return torch.cat([scaled, scaled.square(), torch.ones_like(scaled[:, :1])], dim=1)
+    Lens, light, noise and compression stay what they are from photograph to photograph and are
+    drawn once; motion is only as long as a drawn limit.
+    """
 
-    def odds(self, images: Tensor) -> Tensor:
-        """Return B numbers in (0, 1]: how likely each is the camera's, the likeliest being 1."""
-        logits = self._terms(features(images)) @ self._weight
-        return (logits - logits.max()).clamp(min=-_MOST_LOG_ODDS_APART).exp()
+    def draw(ends: tuple[float, float]) -> float:
+        low, high = ends
+        return low + (high - low) * float(torch.rand((), generator=generator))
+
+    def fixed(ends: tuple[float, float]) -> tuple[float, float]:
+        value = draw(ends)
+        return value, value
+
+    def shorter(ends: tuple[float, float]) -> tuple[float, float]:
+        return ends[0], draw(ends)
+
+    shake, linear, lens, noise, jpeg = (
+        camera.shake, camera.linear, camera.lens, camera.noise, camera.jpeg
+    )  # fmt: skip
+    quality = jpeg.quality and fixed(jpeg.quality)
+    return camera.model_copy(
+        update={
+            "shake": shake.model_copy(update={"length_px": shorter(shake.length_px)}),
+            "linear": linear.model_copy(update={"length_px": shorter(linear.length_px)}),
+            "lens": lens.model_copy(
+                update={
+                    "defocus_px": fixed(lens.defocus_px),
+                    "softness_px": fixed(lens.softness_px),
+                }
+            ),
+            "exposure_stops": fixed(camera.exposure_stops),
+            "noise": noise.model_copy(
+                update={"shot": fixed(noise.shot), "read": fixed(noise.read)}
+            ),
+            "jpeg": jpeg.model_copy(update={"quality": quality}),
+        }
+    )

@@ -17,7 +17,7 @@ from blur2blur.errors import ConfigError
 from blur2blur.images import to_linear, to_srgb
 from blur2blur.losses import frequency, reconstruction
 from blur2blur.networks import ImageNetwork
-from blur2blur.training.likeness import Likeness
+from blur2blur.training.likeness import features, narrowed, nearest
 from blur2blur.training.settings import KnownBlurSettings, RehearsalSettings
 
 JPEG_PERIOD_PX = 16
@@ -26,6 +26,8 @@ JPEG_PERIOD_PX = 16
 _FREQUENCY_WEIGHT = 0.1
 _SPECTRUM_PX = 64
 _AT_ONCE = 8
+# of the cameras compared, one in so many is kept
+_COMPARED_PER_KEPT = 8
 
 
 class Rehearsal:
@@ -69,18 +71,31 @@ class Rehearsal:
         ]
         self._reach_px = max(sizes) // 2
         self.margin_px = self._reach_px + JPEG_PERIOD_PX // 2
-        self._likeness: Likeness | None = None
 
     def resemble(self, unknown: Tensor, sharp: Tensor, generator: torch.Generator) -> None:
-        """From now on prefer simulated photographs that could be the camera's own.
+        """From now on rehearse with cameras whose photographs look like the camera's own.
 
         Args:
             unknown: crops of its blurry photographs, B 3 H W.
             sharp: crops of its sharp ones, B' 3 H W, with `margin_px` more on each side.
-            generator: draws simulated ones to compare.
+            generator: draws cameras to compare, and their photographs.
         """
-        simulated = [self._draw(part, generator)[0] for part in sharp.split(_AT_ONCE)]
-        self._likeness = Likeness(unknown, torch.cat(simulated))
+        families = self._cameras
+        drawn: list[Camera] = []
+        for _ in range(self._settings.compared):
+            family = families[int(torch.randint(len(families), (), generator=generator))]
+            drawn.append(Camera(narrowed(family.settings, generator)))
+        simulated = [
+            torch.cat(
+                [
+                    features(self._inside(camera.photograph_pair(part, generator)[0], generator))
+                    for part in sharp.split(_AT_ONCE)
+                ]
+            )
+            for camera in drawn
+        ]
+        count = max(1, len(drawn) // _COMPARED_PER_KEPT)
+        self._cameras = [drawn[each] for each in nearest(features(unknown), simulated, count)]
 
     @torch.no_grad()
     def pair(self, sharp: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -90,15 +105,6 @@ class Rehearsal:
             sharp: the same with `margin_px` more on each side.
             generator: draws camera, blur, noise and compression.
         """
-        if self._likeness is None:
-            return self._draw(sharp, generator)
-        draws = [self._draw(sharp, generator) for _ in range(self._settings.draws)]
-        unknown, known, clean = (torch.cat(images) for images in zip(*draws, strict=True))
-        odds = self._likeness.odds(unknown).cpu()
-        kept = torch.multinomial(odds, len(sharp), generator=generator).to(sharp.device)
-        return unknown[kept], known[kept], clean[kept]
-
-    def _draw(self, sharp: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         count = len(sharp)
         chosen = int(torch.randint(len(self._cameras), (), generator=generator))
         camera = self._cameras[chosen]
@@ -106,23 +112,21 @@ class Rehearsal:
         blurry, clean = camera.photograph_pair(
             sharp, generator, exposure=exposure, clean_sharp=True
         )
-        height, width = sharp.shape[-2:]
-        unknown_kernels = camera.local_kernels(exposure, height, width, 1)[:, 0]
+        unknown_kernels = camera.local_kernels(exposure, sharp.shape[-2], sharp.shape[-1], 1)[:, 0]
         candidates = self._known.sample_kernels(count * self._settings.candidates, generator)
         kernels = most_alike(unknown_kernels, candidates.unflatten(0, (count, -1)))
         known = to_srgb(convolve(to_linear(clean), kernels).clamp(0, 1))
+        images = self._inside(torch.cat([blurry, known, clean]), generator)
+        unknown, known, clean = images.split(count)
+        return unknown, known, clean
+
+    def _inside(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Cut the margin off, at any place of JPEG's blocks."""
+        height, width = (side - 2 * self.margin_px for side in images.shape[-2:])
         top, left = torch.randint(JPEG_PERIOD_PX, (2,), generator=generator).tolist()
         first_row, first_column = self._reach_px + top, self._reach_px + left
-        inside = (
-            ...,
-            slice(first_row, first_row + height - 2 * self.margin_px),
-            slice(first_column, first_column + width - 2 * self.margin_px),
-        )
-        unknown, known, clean = (
-            image[inside].contiguous(memory_format=torch.channels_last)
-            for image in (blurry, known, clean)
-        )
-        return unknown, known, clean
+        inside = images[..., first_row : first_row + height, first_column : first_column + width]
+        return inside.contiguous(memory_format=torch.channels_last)
 
     def losses(
         self,

@@ -178,7 +178,7 @@ class RehearsalSettings(Settings):
     cameras: list[str] = Field(default_factory=lambda: ["any"], min_length=1)
     converted: float = Field(default=0.0, ge=0)  # weight of the loss before the deblurrer
     deblurred: float = Field(default=0.0, ge=0)  # and after it, which needs `deblurrer`
-    draws: PositiveInt = 1  # for each crop kept: those most like the camera's are likelier to be
+    compared: int = Field(default=0, ge=0)  # cameras drawn of `cameras`; the nearest eighth stays
     candidates: PositiveInt = 16  # known blurs drawn for each unknown one; the most alike is kept
 
     @property

@@ -1,54 +1,51 @@
 """Networks written for other runtimes: ONNX, OpenVINO and torch.export."""
 
-import json
 import logging
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from blur2blur.checkpoints import HEADER_KEY
-from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError
+from blur2blur.errors import Blur2BlurError, CheckpointError
 from blur2blur.files import atomic_files
 from blur2blur.inference.chain import Chain
+from blur2blur.inference.exported import INPUT_NAME, ExportedHeader, require
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 ONNX_OPSET = 18
-"""The ONNX operators' version, which the exporter of torch knows best; ONNX Runtime 1.14 on."""
-
-INPUT_NAME = "image"
+"""The version of ONNX's operators; the one that torch's exporter is written for."""
 
 # Conversion needs memory for the network at this size; the result takes any.
 _TRACED_SIDE_PX = 64
 
 
-def describe(chain: Chain, **more: object) -> dict[str, Any]:
-    """Return what an exported file says of itself.
+def describe(chain: Chain, *, outputs: tuple[str, ...] | None = None) -> ExportedHeader:
+    """Return what an exported file of a chain says of itself, as far as the chain tells.
 
     Args:
         chain: one network, or converter and deblurrer.
-        more: further entries, or others for these; `outputs` names the outputs.
+        outputs: their names; None for "deblurred", or "converted" and "deblurred" of two.
     """
-    outputs = ["converted", "deblurred"] if len(chain.networks) > 1 else ["deblurred"]
-    return {
-        "outputs": outputs,
-        "multiple": chain.size_rule.multiple,
-        "minimum": chain.size_rule.minimum,
-        "range": "[0, 1]",
-        "colour": "sRGB RGB",
-        "version": version("blur2blur"),
-        **more,
-    }
+    both = ("converted", "deblurred")
+    return ExportedHeader(
+        outputs=outputs or both[-len(chain.networks) :],
+        multiple=chain.size_rule.multiple,
+        minimum=chain.size_rule.minimum,
+        networks=tuple(
+            str(getattr(network, "name", type(network).__name__)) for network in chain.networks
+        ),
+        version=version("blur2blur"),
+    )
 
 
-def write_onnx(chain: Chain, path: Path, about: Mapping[str, Any] | None = None) -> None:
+def write_onnx(chain: Chain, path: Path, header: ExportedHeader | None = None) -> None:
     """Write an ONNX file of opset `ONNX_OPSET`, whole or not at all.
 
     Its input `image` is float32 N 3 H W, sRGB in [0, 1], sides as `chain.size_rule` says; each
@@ -57,24 +54,61 @@ def write_onnx(chain: Chain, path: Path, about: Mapping[str, Any] | None = None)
     Args:
         chain: on CPU, in evaluation mode.
         path: the .onnx file.
-        about: what it says of itself, as `describe` returns; None for just that.
+        header: what it says of itself; None for `describe(chain)`.
 
     Raises:
         ConfigError: the extra `export` is not installed.
         CheckpointError: a network that cannot be exported.
         InputError: the file cannot be written.
     """
-    with _needed("onnx"):
-        import onnx
-        import onnxscript  # noqa: F401 (torch asks for it only later)
-    about = about or describe(chain)
+    model = _onnx_model(chain, header or describe(chain))
+    with atomic_files(path) as temporary:
+        temporary.write_bytes(model)
+
+
+def write_openvino(chain: Chain, path: Path, header: ExportedHeader | None = None) -> None:
+    """Write an OpenVINO model, `path` (.xml) and its weights beside it (.bin), both or neither.
+
+    Weights stay float32. Input, outputs, arguments and errors are those of `write_onnx`.
+    """
+    require("openvino")
+    import openvino
+
+    header = header or describe(chain)
+    # not openvino.convert_model, which reports its use over the network unless told not to
+    model: Any = openvino.Core().read_model(_onnx_model(chain, header))
+    model.set_rt_info(header.model_dump_json(), [HEADER_KEY])
+    with atomic_files(path) as temporary:
+        openvino.save_model(model, temporary, compress_to_fp16=False)
+
+
+def write_torch_export(chain: Chain, path: Path, header: ExportedHeader | None = None) -> None:
+    """Write a program of torch.export (.pt2); as `write_onnx`, but it needs no extra.
+
+    Its smallest side is two multiples of the size rule: torch fixes sizes that may be 1 inside.
+    """
+    header = header or describe(chain)
+    header = header.model_copy(update={"minimum": max(header.minimum, 2 * header.multiple)})
+    with _explained("torch.export"):
+        program = _traced(chain)
+    for module in program.graph_module.modules():
+        for node in getattr(module, "graph", torch.fx.Graph()).nodes:
+            node.meta.pop("stack_trace", None)  # names folders of this computer
+    with atomic_files(path) as temporary:
+        torch.export.save(program, temporary, extra_files={HEADER_KEY: header.model_dump_json()})
+
+
+def _onnx_model(chain: Chain, header: ExportedHeader) -> bytes:
+    require("onnx", "onnxscript")
+    import onnx
+
     with _explained("ONNX"):
         program = torch.onnx.export(
             _traced(chain),
             dynamo=True,
             opset_version=ONNX_OPSET,
             input_names=[INPUT_NAME],
-            output_names=list(about["outputs"]),
+            output_names=list(header.outputs),
             verbose=False,
         )
         assert program is not None
@@ -82,50 +116,16 @@ def write_onnx(chain: Chain, path: Path, about: Mapping[str, Any] | None = None)
     for value in (*model.graph.input, *model.graph.output):
         sides = value.type.tensor_type.shape.dim
         sides[0].dim_param, sides[2].dim_param, sides[3].dim_param = "batch", "height", "width"
-    # shapes in between by other names; and the lines of code, with folders of this computer
+    # shapes in between, by other names than these; and lines of code, by folders of this computer
     del model.graph.value_info[:]
     for node in model.graph.node:
         del node.metadata_props[:]
-    onnx.helper.set_model_props(model, {HEADER_KEY: json.dumps(about)})
-    with atomic_files(path) as temporary:
-        temporary.write_bytes(model.SerializeToString())
-
-
-def write_openvino(chain: Chain, path: Path, about: Mapping[str, Any] | None = None) -> None:
-    """Write an OpenVINO model, `path` (.xml) and its weights beside it (.bin), both or neither.
-
-    Weights are kept in float32. Input, outputs, arguments and errors are those of `write_onnx`.
-    """
-    with _needed("openvino"):
-        import openvino
-    about = about or describe(chain)
-    with _explained("OpenVINO"):
-        model: Any = openvino.convert_model(
-            chain, example_input=_example(chain), input=[(INPUT_NAME, [-1, 3, -1, -1])]
-        )
-    for output, name in zip(model.outputs, about["outputs"], strict=True):
-        output.get_tensor().set_names({name})
-    model.set_rt_info(json.dumps(about), [HEADER_KEY])
-    with atomic_files(path) as temporary:
-        openvino.save_model(model, temporary, compress_to_fp16=False)
-
-
-def write_torch_export(chain: Chain, path: Path, about: Mapping[str, Any] | None = None) -> None:
-    """Write a program of `torch.export` (.pt2); as `write_onnx`, but it needs no extra."""
-    with _explained("torch.export"):
-        program = _traced(chain)
-    with atomic_files(path) as temporary:
-        extra = {HEADER_KEY: json.dumps(about or describe(chain))}
-        torch.export.save(program, temporary, extra_files=extra)
-
-
-def _example(chain: Chain) -> Tensor:
-    """Return an image of unlike sides, so that no trace takes one for the other."""
-    height, width = chain.size_rule.padded(_TRACED_SIDE_PX, _TRACED_SIDE_PX + 1)
-    return torch.rand(2, 3, height, width + chain.size_rule.multiple)
+    onnx.helper.set_model_props(model, {HEADER_KEY: header.model_dump_json()})
+    return model.SerializeToString()
 
 
 def _traced(chain: Chain) -> "ExportedProgram":
+    """Return the chain as a program for any batch and any sides that its size rule allows."""
     rule = chain.size_rule
     least = -(-rule.minimum // rule.multiple)
     sides = {
@@ -133,15 +133,10 @@ def _traced(chain: Chain) -> "ExportedProgram":
         for dim, name in ((2, "height"), (3, "width"))
     }
     shapes = ({0: torch.export.Dim.DYNAMIC, **sides},)
-    return torch.export.export(chain, (_example(chain),), dynamic_shapes=shapes)
-
-
-@contextmanager
-def _needed(package: str) -> Generator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigError(f"exporting needs {package}: pip install 'blur2blur[export]'") from error
+    height, width = rule.padded(_TRACED_SIDE_PX, _TRACED_SIDE_PX)
+    # unlike sides, so that the trace does not take one for the other
+    example = torch.rand(2, 3, height, width + rule.multiple)
+    return torch.export.export(chain, (example,), dynamic_shapes=shapes)
 
 
 @contextmanager

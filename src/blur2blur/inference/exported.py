@@ -84,15 +84,24 @@ class ExportedNetwork(nn.Module):
         return tuple(torch.from_numpy(result).to(image.device) for result in results)
 
 
-def load_network(name_or_path: str, *, role: str) -> nn.Module:
+def load_network(name_or_path: str, *, role: str, alone: bool = True) -> nn.Module:
     """Return a converter or deblurrer: an exported file's, else what `zoo` makes of it.
+
+    Args:
+        name_or_path: a shipped name, a weight file, or an exported file.
+        role: "converter" or "deblurrer".
+        alone: take a file of both in one for a deblurrer.
 
     Raises:
         CheckpointError: as `load` or `zoo.load_deblurrer`.
-        ConfigError: a package for that kind of file is not installed.
+        ConfigError: a package for that kind of file is not installed, or a file of both in one
+            beside a converter.
     """
     if Path(name_or_path).suffix.lower() in SUFFIXES.values():
-        return load(Path(name_or_path), role=role)
+        network = load(Path(name_or_path), role=role)
+        if not alone and len(network.header.outputs) > 1:
+            raise ConfigError(f"{name_or_path} converts as well; give no converter beside it")
+        return network
     if role == "deblurrer":
         return zoo.load_deblurrer(name_or_path)
     return zoo.load_own(name_or_path, role=role)

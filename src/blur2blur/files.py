@@ -64,6 +64,24 @@ def atomic_path(path: Path) -> Generator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_files(path: Path) -> Generator[Path]:
+    """Yield `path`'s name in a temporary folder beside it; on success all files there move out.
+
+    For formats of several files, whose names a library makes from the one it is given. The folder
+    of `path` is created; on failure nothing is left.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+    """
+    with explained_writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.stem[:20]}-", dir=path.parent) as folder:
+            yield Path(folder) / path.name
+            for file in sorted(Path(folder).iterdir()):
+                file.replace(path.parent / file.name)
+
+
 def _mode(path: Path) -> int:
     if path.exists():
         return path.stat().st_mode & 0o777

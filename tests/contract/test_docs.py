@@ -10,6 +10,8 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import textwrap
 import tomllib
 from pathlib import Path
@@ -24,6 +26,7 @@ import dataset_trees
 from blur2blur import checkpoints, images, networks, settings, zoo
 from blur2blur.blur import CameraSettings, load_camera
 from blur2blur.cli import main, reference_parser
+from blur2blur.inference import Pipeline
 from blur2blur.networks.mimo_unet import MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNetOptions
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions
@@ -220,6 +223,18 @@ def test_commands_and_python_of_a_page_run(page: str, place):
         run_command(words)
     for code in blocks(page, "python"):
         exec(compile(code, page, "exec"), {"__name__": "__main__"})
+
+
+def test_an_exported_network_runs_as_documented_without_torch(place):
+    folder = place("docs/export.md")
+    run_command(next(line for line in command_lines("docs/export.md") if line[0] == "blur2blur"))
+    (code,) = blocks("docs/export.md", "python")
+    code += "import sys\nassert not {'torch', 'blur2blur'} & sys.modules.keys()\n"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=folder)
+    photograph = images.read_rgb(folder / "photo.jpg")
+    pipeline = Pipeline.from_files(deblurrer=zoo.DEFAULT_DEBLURRER, device="cpu", precision="fp32")
+    sharp = images.read_rgb(folder / "sharp.png")
+    torch.testing.assert_close(sharp, pipeline(photograph), rtol=0, atol=0.51 / 255)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from blur2blur.cli import blur, data, models, train
 from blur2blur.cli.deblur import deblur
 from blur2blur.cli.evaluate import evaluate
+from blur2blur.cli.export import export
 from blur2blur.errors import Blur2BlurError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(deblur)
 app.command()(evaluate)
+app.command()(export)
 app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")
 app.add_typer(blur.app, name="blur")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from blur2blur import tiling, zoo
 from blur2blur.errors import CheckpointError, ConfigError, InputError
+from blur2blur.inference import exported
 from blur2blur.inference.chain import Chain
 from blur2blur.networks import pad_to_rule
 
@@ -101,9 +102,10 @@ class Pipeline:
         """Build a pipeline from weight files.
 
         Args:
-            converter: a shipped name or a file of `blur2blur train converter`; None for none.
-            deblurrer: a shipped name, a file of `blur2blur train deblurrer`, or a file of another
-                project (extra `zoo`).
+            converter: a shipped name, a file of `blur2blur train converter`, or what `blur2blur
+                export` made of one (.onnx or .xml); None for none.
+            deblurrer: a shipped name, a file of `blur2blur train deblurrer`, an exported one, or a
+                file of another project (extra `zoo`).
             device: as the constructor takes it.
             precision: likewise.
             tile_px: likewise.
@@ -116,16 +118,16 @@ class Pipeline:
             ConfigError: as the constructor; a file of another project without the extra.
         """
         if converter is not None:
-            made = zoo.known_blur(str(converter), role="converter")
-            undone = zoo.known_blur(str(deblurrer), role="deblurrer")
+            made = exported.known_blur(str(converter), role="converter")
+            undone = exported.known_blur(str(deblurrer), role="deblurrer")
             if made and undone and made != undone:
                 _log.warning(
                     "converter %s makes the known blur '%s', deblurrer %s undoes '%s': train one "
                     "of them with known.* of the other", converter, made, deblurrer, undone
                 )  # fmt: skip
         return cls(
-            zoo.load_deblurrer(str(deblurrer)),
-            None if converter is None else zoo.load_own(str(converter), role="converter"),
+            exported.load_network(str(deblurrer), role="deblurrer", alone=converter is None),
+            None if converter is None else exported.load_network(str(converter), role="converter"),
             device=device,
             precision=precision,
             tile_px=tile_px,

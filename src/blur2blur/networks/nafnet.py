@@ -61,15 +61,18 @@ class LayerNorm2d(nn.LayerNorm):
 def _moving_mean(features: Tensor, dim: int, window: int) -> Tensor:
     """Return the mean over `window` entries of `dim` around each, the window kept inside."""
     length = features.shape[dim]
-    if window >= length:
+    # an exported network takes images of any size: there the window is cut to them
+    if not torch.compiler.is_exporting() and window >= length:
         return features.mean(dim, keepdim=True)
     # float32: a running sum over thousands of pixels has no digits to spare
     sums = features.float().cumsum(dim)
     sums = torch.cat([torch.zeros_like(sums.narrow(dim, 0, 1)), sums], dim)
-    valid = length - window + 1
-    means = (sums.narrow(dim, window, valid) - sums.narrow(dim, 0, valid)) / window
-    starts = torch.arange(length, device=features.device) - window // 2
-    return means.index_select(dim, starts.clamp(0, valid - 1)).to(features.dtype)
+    places = torch.arange(length, device=features.device)
+    end = places.max() + 1
+    starts = (places - window // 2).clamp(min=0).minimum((end - window).clamp(min=0))
+    ends = (starts + window).minimum(end)
+    sums = sums.index_select(dim, ends) - sums.index_select(dim, starts)
+    return (sums / end.clamp(max=window)).to(features.dtype)
 
 
 class LocalMean(nn.Module):

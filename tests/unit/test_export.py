@@ -1,0 +1,350 @@
+"""Exported files: the same numbers in every format at any size, a header, and nothing by halves."""
+
+import hashlib
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import openvino
+import pytest
+import torch
+from torch import Tensor, nn
+
+from blur2blur import checkpoints, networks, zoo
+from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError
+from blur2blur.inference import Pipeline, export, exported
+from blur2blur.inference.chain import Chain
+from blur2blur.networks import ImageNetwork, SizeRule
+
+ROOT = Path(__file__).parents[2]
+WINDOW_PX = 24
+FORMATS = {"onnx": "net.onnx", "openvino": "net.xml", "torch-export": "net.pt2"}
+# sizes below, at and above the window, and batches of one and several
+SIZES = ((2, 61, 91), (1, 200, 9), (3, 24, 32), (1, 5, 5))
+
+
+def _network(name: str, **options: object) -> ImageNetwork:
+    """A network whose every parameter counts."""
+    network = networks.build(name, identity_start=False, **options).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.2)
+    return network
+
+
+def _mimo(**options: object) -> ImageNetwork:
+    return _network("mimo_unet", base_channels=4, blocks=1, **options)
+
+
+def _unet() -> ImageNetwork:
+    return _network("unet", base_channels=4, levels=2, norm="instance")
+
+
+def _resnet() -> ImageNetwork:
+    return _network("resnet", base_channels=4, blocks=1)
+
+
+def _nafnet(**options: object) -> ImageNetwork:
+    stages = {"encoder_blocks": (1,), "middle_blocks": 0, "decoder_blocks": (0,)}
+    return _network("nafnet", width=4, **stages, **options)
+
+
+CHAINS = {
+    "mimo_unet": lambda: [_mimo(downsampling="nearest")],
+    "unet_resnet": lambda: [
+        _network("unet", base_channels=4, levels=2, norm="instance"),
+        _resnet(),
+    ],
+    "nafnets": lambda: [_nafnet(), _nafnet(local_window_px=WINDOW_PX)],
+}
+
+
+def _save(path: Path, network: ImageNetwork, role: str, **settings: object) -> Path:
+    options = network.options.model_dump()
+    header = checkpoints.Header(role=role, network=network.name, options=options, settings=settings)
+    checkpoints.save_network(path, network, header)
+    return path
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a converter and a deblurrer, and what they are exported to."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights")
+    known = {"source": "synthetic", "camera": "known-small"}
+    deblurrer = _save(folder / "deblurrer.safetensors", _resnet(), "deblurrer", known=known)
+    converter = _save(folder / "converter.safetensors", _resnet(), "converter", known=known)
+    export.export(str(deblurrer), folder / "deblurrer.onnx")
+    export.export(str(deblurrer), folder / "deblurrer.xml")
+    export.export(str(deblurrer), folder / "both.onnx", converter=str(converter))
+    export.export(str(converter), folder / "converter.onnx")
+    return folder
+
+
+def _open(path: Path):
+    """The rule and the function of a file; torch's own file is loaded by torch itself."""
+    if path.suffix != ".pt2":
+        network = exported.load(path)
+        return network.size_rule, network
+    extra = {checkpoints.HEADER_KEY: ""}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.export.load(path, extra_files=extra).module()
+    header = json.loads(extra[checkpoints.HEADER_KEY])
+    return SizeRule(multiple=header["multiple"], minimum=header["minimum"]), program
+
+
+def _once(function: Callable) -> Callable:
+    """Call it once only: tracing is what takes the time here."""
+    results: list[object] = []
+
+    def call(*arguments: object) -> object:
+        if not results:
+            results.append(function(*arguments))
+        return results[0]
+
+    return call
+
+
+@pytest.mark.parametrize("name", CHAINS)
+@torch.inference_mode()
+def test_every_format_gives_what_the_original_gives(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(export, "_traced", _once(export._traced))
+    monkeypatch.setattr(export, "_onnx_model", _once(export._onnx_model))
+    chain = Chain(CHAINS[name]()).eval()
+    for format, file in FORMATS.items():
+        export.WRITERS[format](chain, tmp_path / "new" / file)
+        rule, run = _open(tmp_path / "new" / file)
+        for batch, height, width in SIZES:
+            image = torch.rand(batch, 3, *rule.padded(height, width))
+            results, expected = run(image), chain(image)
+            assert len(results) == len(expected) == len(chain.networks)
+            for result, original in zip(results, expected, strict=True):
+                torch.testing.assert_close(result, original, rtol=0, atol=1e-4)
+    files = sorted((tmp_path / "new").iterdir())
+    assert [file.name for file in files] == ["net.bin", "net.onnx", "net.pt2", "net.xml"]
+    assert not any(str(ROOT).encode() in file.read_bytes() for file in files)
+
+
+def test_a_file_tells_what_it_is_without_blur2blur(weights: Path):
+    session = onnxruntime.InferenceSession(weights / "both.onnx")
+    ports = [*session.get_inputs(), *session.get_outputs()]
+    assert [port.name for port in ports] == ["image", "converted", "deblurred"]
+    assert all(port.shape == ["batch", 3, "height", "width"] for port in ports)
+    assert all(port.type == "tensor(float)" for port in ports)
+    opsets = {
+        entry.domain: entry.version for entry in onnx.load(weights / "both.onnx").opset_import
+    }
+    assert opsets == {"": export.ONNX_OPSET}
+    assert json.loads(session.get_modelmeta().custom_metadata_map["blur2blur"]) == {
+        "outputs": ["converted", "deblurred"],
+        "multiple": 4,
+        "minimum": 8,
+        "range": "[0, 1]",
+        "colour": "sRGB RGB",
+        "networks": ["resnet", "resnet"],
+        "weights": {
+            role: hashlib.sha256((weights / f"{role}.safetensors").read_bytes()).hexdigest()
+            for role in ("converter", "deblurrer")
+        },
+        "known_blur": "known-small",
+        "version": exported.load(weights / "both.onnx").header.version,
+    }
+    model = openvino.Core().read_model(weights / "deblurrer.xml")
+    assert json.loads(model.get_rt_info(["blur2blur"]).value)["outputs"] == ["deblurred"]
+
+
+@pytest.mark.parametrize("file", ["deblurrer.onnx", "deblurrer.xml"])
+def test_a_pipeline_takes_an_exported_deblurrer(weights: Path, file: str):
+    options = {"device": "cpu", "precision": "fp32", "tile_px": 64, "overlap_px": 32}
+    converter = weights / "converter.safetensors"
+    image = torch.rand(3, 75, 101)
+    original = Pipeline.from_files(converter, weights / "deblurrer.safetensors", **options)
+    exported_one = Pipeline.from_files(converter, weights / file, **options)
+    torch.testing.assert_close(exported_one(image), original(image), rtol=0, atol=1e-4)
+    assert Pipeline.from_files(None, weights / file).precision == "fp32"
+
+
+def test_a_pipeline_takes_an_exported_converter_and_both_in_one(weights: Path):
+    image = torch.rand(3, 45, 30)
+    pair = Pipeline.from_files(weights / "converter.onnx", weights / "deblurrer.onnx")
+    fused = Pipeline.from_files(None, weights / "both.onnx")
+    torch.testing.assert_close(fused(image), pair(image), rtol=0, atol=1e-4)
+
+
+def test_known_blurs_of_exported_files_are_compared(
+    weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    other = _save(tmp_path / "other.safetensors", _resnet(), "converter", known={"source": "pairs"})
+    Pipeline.from_files(other, weights / "deblurrer.onnx")
+    assert "undoes 'known-small'" in caplog.text
+
+
+def _foreign(path: Path) -> None:
+    """Somebody else's ONNX file: the identity."""
+    shape = ["n", 3, "h", "w"]
+    ports = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in "xy"
+    ]
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "identity", ports[:1], ports[1:])
+    opset = [onnx.helper.make_opsetid("", export.ONNX_OPSET)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), path)
+
+
+@pytest.fixture
+def wrong(weights: Path, tmp_path: Path) -> Path:
+    """A folder of files that are no deblurrer."""
+    onnx_bytes = (weights / "deblurrer.onnx").read_bytes()
+    _foreign(tmp_path / "foreign.onnx")
+    (tmp_path / "damaged.onnx").write_bytes(onnx_bytes[: len(onnx_bytes) // 2])
+    (tmp_path / "empty.onnx").touch()
+    model = onnx.load_from_string(onnx_bytes)
+    header = {"outputs": ["other"], "multiple": 4, "minimum": 4}
+    onnx.helper.set_model_props(model, {"blur2blur": json.dumps(header)})
+    onnx.save(model, tmp_path / "outputs.onnx")
+    onnx.helper.set_model_props(model, {"blur2blur": json.dumps({**header, "later": 1})})
+    onnx.save(model, tmp_path / "later.onnx")
+    (tmp_path / "program.pt2").write_bytes(b"PK")
+    for name in ("lonely.xml", "short.xml", "damaged.xml"):
+        (tmp_path / name).write_bytes((weights / "deblurrer.xml").read_bytes())
+    (tmp_path / "short.bin").write_bytes(b"0" * 8)
+    (tmp_path / "damaged.xml").write_text("<net")
+    (tmp_path / "damaged.bin").touch()
+    (tmp_path / "converter.onnx").write_bytes((weights / "converter.onnx").read_bytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("missing.onnx", "no exported file"),
+        ("foreign.onnx", "of another program"),
+        ("damaged.onnx", "is damaged"),
+        ("empty.onnx", "is damaged"),
+        ("outputs.onnx", "damaged or changed"),
+        ("later.onnx", "another version of blur2blur"),
+        ("converter.onnx", "is a converter, not a deblurrer"),
+        ("program.pt2", "can run code"),
+        ("lonely.xml", "needs its weights"),
+        ("short.xml", "is damaged"),
+        ("damaged.xml", "is damaged"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_line(
+    wrong: Path, file: str, message: str, capfd: pytest.CaptureFixture[str]
+):
+    with pytest.raises(CheckpointError, match=message) as error:
+        Pipeline.from_files(None, wrong / file)
+    assert file in str(error.value)
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_both_in_one_beside_a_converter_is_refused(weights: Path):
+    with pytest.raises(ConfigError, match="converts as well"):
+        Pipeline.from_files(weights / "converter.safetensors", weights / "both.onnx")
+
+
+@pytest.mark.parametrize("error", [0.01, float("nan")])
+def test_a_file_with_other_numbers_is_not_kept(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: float
+):
+    forward = exported.ExportedNetwork.forward
+
+    def wrong(self: exported.ExportedNetwork, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(result + error for result in forward(self, image))
+
+    monkeypatch.setattr(exported.ExportedNetwork, "forward", wrong)
+    with pytest.raises(CheckpointError, match=rf"differ by {error} .* 0.0001 is allowed"):
+        export.export(str(weights / "deblurrer.safetensors"), tmp_path / "x.xml")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Undecided(nn.Module):
+    """A network that looks at the image to decide what to do."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image if image.mean() > 0.5 else 1 - image
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_network_that_cannot_be_exported_is_one_clear_line(format: str, tmp_path: Path):
+    with pytest.raises(CheckpointError, match="cannot be exported for") as error:
+        export.WRITERS[format](Chain([Undecided()]), tmp_path / FORMATS[format])
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (("deblurrer.safetensors", "x.tflite"), {}, "names no format; known: .onnx"),
+        (("deblurrer.safetensors", "x.onnx"), {"format": "onyx"}, "did you mean 'onnx'"),
+        (("deblurrer.safetensors", "x.onnx"), {"format": "openvino"}, "written as .xml"),
+        (("deblurrer.safetensors", "there.xml"), {}, "there.bin exists"),
+        (("deblurrer.safetensors", "there.bin/x.onnx"), {}, "there.bin is a file"),
+        (("converter.safetensors", "x.onnx"), {"converter": "generic-small"}, "is a converter"),
+        (("deblurrer.safetensors", "x.onnx"), {"converter": "known-blur-small"}, "no converter"),
+        (("kernel-small", "x.onnx"), {}, "is a kernel"),
+        (("nothing", "x.onnx"), {}, "no deblurrer 'nothing'"),
+        (("deblurrer.onnx", "x.xml"), {}, "not '.onnx'"),
+    ],
+)
+def test_what_cannot_be_asked_for(
+    weights: Path, tmp_path: Path, arguments: tuple[str, str], options: dict, message: str
+):
+    (tmp_path / "there.bin").touch()
+    file, out = arguments
+    file = str(weights / file) if "." in file else file
+    with pytest.raises(Blur2BlurError, match=message) as error:
+        export.export(file, tmp_path / out, **options)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["there.bin"]
+
+
+@pytest.mark.parametrize(
+    ("package", "out"),
+    [
+        ("onnx", "x.onnx"),
+        ("onnxscript", "x.onnx"),
+        ("onnxruntime", "x.onnx"),
+        ("openvino", "x.xml"),
+    ],
+)
+def test_a_missing_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, out: str
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=rf"need {package}: pip install 'blur2blur\[export\]'"):
+        export.export(zoo.DEFAULT_DEBLURRER, tmp_path / out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loading_names_the_missing_extra(weights: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=r"pip install 'blur2blur\[export\]'"):
+        Pipeline.from_files(None, weights / "deblurrer.onnx")
+
+
+def test_nothing_reports_its_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """OpenVINO's own converter sends what it is used for, under an identity in the home folder."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    export.write_openvino(Chain([Strict()]).eval(), tmp_path / "x.xml")
+    assert list((tmp_path / "home").iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "x.bin", "x.xml"]
+
+
+class Strict(nn.Module):
+    """The least network."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image * 0.5 + 0.25

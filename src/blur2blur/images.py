@@ -32,6 +32,8 @@ from blur2blur.files import atomic_path
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 MAX_PIXELS = 500_000_000
 
+_STRIP_ROWS = 256
+
 _KINDS = "JPEG, PNG, TIFF, BMP, WebP"
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 _DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
@@ -336,20 +338,27 @@ def _quantised(
     path: Path, photograph: Photograph, suffix: str
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return `H W C` as the file will hold it."""
-    pixels = photograph.pixels.detach().to("cpu", torch.float32)
+    pixels = photograph.pixels.detach()
     if pixels.ndim != 3 or pixels.shape[0] != 3:
         raise ValueError(f"pixels are 3 H W, not {tuple(pixels.shape)}")
-    if not torch.isfinite(pixels).all():
-        raise InputError(f"cannot write {path}: the result holds values that are not finite")
-    planes = pixels.mean(dim=0, keepdim=True) if photograph.grey else pixels
     deep = photograph.bit_depth == 16 and suffix in _DEEP_SUFFIXES
-    if photograph.alpha is not None and suffix in _ALPHA_SUFFIXES:
-        if photograph.grey and deep:  # neither OpenCV nor Pillow reads or writes 16-bit grey+alpha
-            planes = planes.expand(3, -1, -1)
-        planes = torch.cat([planes, photograph.alpha.detach().to("cpu", torch.float32)])
-    levels = 65535 if deep else 255
-    rounded = planes.permute(1, 2, 0).clamp(0, 1).mul(levels).round().contiguous().numpy()
-    return rounded.astype(np.uint16) if deep else rounded.astype(np.uint8)
+    alpha = photograph.alpha if suffix in _ALPHA_SUFFIXES else None
+    strips: list[NDArray[np.uint8] | NDArray[np.uint16]] = []
+    # in strips: the steps together would hold a large photograph four times
+    for first in range(0, pixels.shape[1], _STRIP_ROWS):
+        rows = slice(first, first + _STRIP_ROWS)
+        planes = pixels[:, rows].to("cpu", torch.float32)
+        if not torch.isfinite(planes).all():
+            raise InputError(f"cannot write {path}: the result holds values that are not finite")
+        planes = planes.mean(dim=0, keepdim=True) if photograph.grey else planes
+        if alpha is not None:
+            if photograph.grey and deep:  # neither OpenCV nor Pillow knows 16-bit grey+alpha
+                planes = planes.expand(3, -1, -1)
+            planes = torch.cat([planes, alpha[:, rows].detach().to("cpu", torch.float32)])
+        levels = 65535 if deep else 255
+        rounded = planes.permute(1, 2, 0).clamp(0, 1).mul(levels).round().contiguous().numpy()
+        strips.append(rounded.astype(np.uint16) if deep else rounded.astype(np.uint8))
+    return np.concatenate(strips)
 
 
 def _encode(

@@ -151,9 +151,9 @@ def process_tiles(
             if on_tile is not None:
                 on_tile(done, total)
         if row_below is not None:
-            # before the result is written, perhaps over it
-            below = image[..., row_below.pixels, :]
-            source = below if out is None else below.clone()
+            # kept apart, because the result is perhaps written over it
+            shared = source[..., row_below.start - row.start :, :]
+            source = torch.cat([shared, image[..., row.stop : row_below.stop, :]], dim=-2)
         assert output is not None
         assert strip is not None
         _paste(output, strip, row, dim=-2)

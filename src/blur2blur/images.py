@@ -343,22 +343,25 @@ def _quantised(
         raise ValueError(f"pixels are 3 H W, not {tuple(pixels.shape)}")
     deep = photograph.bit_depth == 16 and suffix in _DEEP_SUFFIXES
     alpha = photograph.alpha if suffix in _ALPHA_SUFFIXES else None
-    strips: list[NDArray[np.uint8] | NDArray[np.uint16]] = []
+    # neither OpenCV nor Pillow reads or writes 16-bit grey+alpha
+    grey = photograph.grey and not (deep and alpha is not None)
+    shape = (*pixels.shape[1:], (1 if grey else 3) + (alpha is not None))
+    values: NDArray[np.uint8] | NDArray[np.uint16]
+    values = np.empty(shape, np.uint16) if deep else np.empty(shape, np.uint8)
     # in strips: the steps together would hold a large photograph four times
     for first in range(0, pixels.shape[1], _STRIP_ROWS):
         rows = slice(first, first + _STRIP_ROWS)
         planes = pixels[:, rows].to("cpu", torch.float32)
         if not torch.isfinite(planes).all():
             raise InputError(f"cannot write {path}: the result holds values that are not finite")
-        planes = planes.mean(dim=0, keepdim=True) if photograph.grey else planes
+        if photograph.grey:
+            planes = planes.mean(dim=0, keepdim=True)
         if alpha is not None:
-            if photograph.grey and deep:  # neither OpenCV nor Pillow knows 16-bit grey+alpha
-                planes = planes.expand(3, -1, -1)
-            planes = torch.cat([planes, alpha[:, rows].detach().to("cpu", torch.float32)])
+            colour = planes if grey else planes.expand(3, -1, -1)
+            planes = torch.cat([colour, alpha[:, rows].detach().to("cpu", torch.float32)])
         levels = 65535 if deep else 255
-        rounded = planes.permute(1, 2, 0).clamp(0, 1).mul(levels).round().contiguous().numpy()
-        strips.append(rounded.astype(np.uint16) if deep else rounded.astype(np.uint8))
-    return np.concatenate(strips)
+        values[rows] = planes.permute(1, 2, 0).clamp(0, 1).mul(levels).round().numpy()
+    return values
 
 
 def _encode(

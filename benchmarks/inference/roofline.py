@@ -22,7 +22,7 @@ from blur2blur.inference.backends.precision import DTYPES
 from blur2blur.inference.chain import Chain
 from blur2blur.inference.export import write_openvino
 
-OTHER = "all else (additions, resizing, joining, change of type)"
+OTHER = "all else (additions, resizing, joining, change of type, 1x1 of the fusions)"
 Row = dict[str, str | float | None]
 
 

@@ -32,7 +32,7 @@ from blur2blur.files import atomic_path
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 MAX_PIXELS = 500_000_000
 
-_STRIP_ROWS = 256
+_STRIP_ROWS = 64
 
 _KINDS = "JPEG, PNG, TIFF, BMP, WebP"
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")

@@ -106,7 +106,7 @@ def process_tiles(
 ) -> Tensor:
     """Apply `function` tile by tile and return the blended whole.
 
-    Besides `image` and the result, two rows of tiles are held in memory.
+    Besides `image` and the result, one row of tiles is held in memory.
 
     Args:
         image: B C H W, any range.
@@ -133,10 +133,15 @@ def process_tiles(
     columns = plan_axis(width, tile_px=tile_px, overlap_px=overlap_px, align=align)
     done, total = 0, len(rows) * len(columns)
     output, strip = out, None
-    source = image[..., rows[0].pixels, :]
+    # rows that the row of tiles above has too, kept apart: the result is perhaps written over them
+    shared = image[..., :0, :]
     for row, row_below in itertools.zip_longest(rows, rows[1:]):
+        fresh = image[..., row.start + shared.shape[-2] : row.stop, :]
         for group in _equal_batches(columns, batch_size):
-            arguments = [torch.cat([source[..., column.pixels] for column in group])]
+            tiles = [
+                torch.cat([part[..., c.pixels] for part in (shared, fresh)], -2) for c in group
+            ]
+            arguments = [torch.cat(tiles)]
             if guide is not None:
                 cells = [guide[..., row.cells(align), column.cells(align)] for column in group]
                 arguments.append(torch.cat(cells))
@@ -151,9 +156,9 @@ def process_tiles(
             if on_tile is not None:
                 on_tile(done, total)
         if row_below is not None:
-            # kept apart, because the result is perhaps written over it
-            shared = source[..., row_below.start - row.start :, :]
-            source = torch.cat([shared, image[..., row.stop : row_below.stop, :]], dim=-2)
+            first = row_below.start - row.start
+            first_fresh = max(0, first - shared.shape[-2])
+            shared = torch.cat([shared[..., first:, :], fresh[..., first_fresh:, :]], dim=-2)
         assert output is not None
         assert strip is not None
         _paste(output, strip, row, dim=-2)

@@ -1,5 +1,6 @@
 """Small photographs and data folders, made from those that come with scikit-image."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,27 @@ import skimage.data
 import torch
 
 from blur2blur import images
+from blur2blur.inference import backends
+
+can_take_over = backends._can_take_over
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _torch_runs_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converting a network takes seconds: only tests of that do it."""
+    monkeypatch.setattr(backends, "_can_take_over", lambda *_: False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BLUR2BLUR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def crops(name: str, count: int, side_px: int) -> list[torch.Tensor]:

@@ -32,6 +32,8 @@ from blur2blur.files import atomic_path
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 MAX_PIXELS = 500_000_000
 
+_STRIP_ROWS = 64
+
 _KINDS = "JPEG, PNG, TIFF, BMP, WebP"
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 _DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
@@ -336,20 +338,30 @@ def _quantised(
     path: Path, photograph: Photograph, suffix: str
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return `H W C` as the file will hold it."""
-    pixels = photograph.pixels.detach().to("cpu", torch.float32)
+    pixels = photograph.pixels.detach()
     if pixels.ndim != 3 or pixels.shape[0] != 3:
         raise ValueError(f"pixels are 3 H W, not {tuple(pixels.shape)}")
-    if not torch.isfinite(pixels).all():
-        raise InputError(f"cannot write {path}: the result holds values that are not finite")
-    planes = pixels.mean(dim=0, keepdim=True) if photograph.grey else pixels
     deep = photograph.bit_depth == 16 and suffix in _DEEP_SUFFIXES
-    if photograph.alpha is not None and suffix in _ALPHA_SUFFIXES:
-        if photograph.grey and deep:  # neither OpenCV nor Pillow reads or writes 16-bit grey+alpha
-            planes = planes.expand(3, -1, -1)
-        planes = torch.cat([planes, photograph.alpha.detach().to("cpu", torch.float32)])
-    levels = 65535 if deep else 255
-    rounded = planes.permute(1, 2, 0).clamp(0, 1).mul(levels).round().contiguous().numpy()
-    return rounded.astype(np.uint16) if deep else rounded.astype(np.uint8)
+    alpha = photograph.alpha if suffix in _ALPHA_SUFFIXES else None
+    # neither OpenCV nor Pillow reads or writes 16-bit grey+alpha
+    grey = photograph.grey and not (deep and alpha is not None)
+    shape = (*pixels.shape[1:], (1 if grey else 3) + (alpha is not None))
+    values: NDArray[np.uint8] | NDArray[np.uint16]
+    values = np.empty(shape, np.uint16) if deep else np.empty(shape, np.uint8)
+    # in strips: the steps together would hold a large photograph four times
+    for first in range(0, pixels.shape[1], _STRIP_ROWS):
+        rows = slice(first, first + _STRIP_ROWS)
+        planes = pixels[:, rows].to("cpu", torch.float32)
+        if not torch.isfinite(planes).all():
+            raise InputError(f"cannot write {path}: the result holds values that are not finite")
+        if photograph.grey:
+            planes = planes.mean(dim=0, keepdim=True)
+        if alpha is not None:
+            colour = planes if grey else planes.expand(3, -1, -1)
+            planes = torch.cat([colour, alpha[:, rows].detach().to("cpu", torch.float32)])
+        levels = 65535 if deep else 255
+        values[rows] = planes.permute(1, 2, 0).clamp(0, 1).mul(levels).round().numpy()
+    return values
 
 
 def _encode(

@@ -6,9 +6,9 @@ next. A function whose receptive field fits into what is thrown away therefore g
 result tiled and untiled; one that sees further gives a smooth passage instead of a seam.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -48,11 +48,14 @@ class Span:
 
 
 def plan_axis(length: int, *, tile_px: int, overlap_px: int, align: int = 1) -> list[Span]:
-    """Divide an axis of `length` pixels into the fewest tiles, of nearly equal size.
+    """Divide an axis of `length` pixels into the fewest tiles, all of one size.
 
     Tiles start on multiples of `align`, so that a network with strides sees the same pixel grid
-    in every tile as in the whole image; all but the last are a multiple of `align` long. `tile_px`
-    is rounded down and `overlap_px` up to it.
+    in every tile as in the whole image; all are a multiple of `align` long, but that the last may
+    lack what the image lacks of one. `tile_px` is rounded down and `overlap_px` up to it.
+
+    One size, because what runs the network prepares itself for each; the smallest with which the
+    fewest tiles suffice, because every pixel that is processed twice takes its time.
 
     Raises:
         ConfigError: a tile that is not larger than the overlap, or sizes below zero.
@@ -66,22 +69,24 @@ def plan_axis(length: int, *, tile_px: int, overlap_px: int, align: int = 1) -> 
         )
     if length <= tile:
         return [Span(start=0, stop=length, blend_start=0, blend_stop=0, keep_stop=length)]
-    fewest = -(-(length - overlap) // (tile - overlap))
-    step = _round_up(-(-(length - overlap) // fewest), align)
-    count = -(-(length - overlap) // step)
-    blend = min(overlap // 4, MAX_BLEND_PX, step)
-    trim = (overlap - blend) // 2
+    count = -(-(length - overlap) // (tile - overlap))
+    size = _round_up(-(-(length - overlap) // count), align) + overlap
+    # spread evenly over the grid: rounding down makes no step longer than size - overlap
+    last = _round_up(length - size, align)
+    starts = [last * index // (count - 1) // align * align for index in range(count)]
+    blend = min(overlap // 4, MAX_BLEND_PX)
+    # blending happens in the middle of what two tiles share
+    blends = [(after + before + size - blend) // 2 for before, after in itertools.pairwise(starts)]
     spans: list[Span] = []
-    for index in range(count):
-        start = index * step
+    for index, start in enumerate(starts):
         is_first, is_last = index == 0, index == count - 1
         spans.append(
             Span(
                 start=start,
-                stop=length if is_last else start + step + overlap,
-                blend_start=0 if is_first else start + trim,
-                blend_stop=0 if is_first else start + trim + blend,
-                keep_stop=length if is_last else start + step + trim + blend,
+                stop=length if is_last else start + size,
+                blend_start=0 if is_first else blends[index - 1],
+                blend_stop=0 if is_first else blends[index - 1] + blend,
+                keep_stop=length if is_last else blends[index] + blend,
             )
         )
     return spans
@@ -96,6 +101,7 @@ def process_tiles(
     overlap_px: int,
     align: int = 1,
     batch_size: int = 1,
+    out: Tensor | None = None,
     on_tile: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Apply `function` tile by tile and return the blended whole.
@@ -111,6 +117,7 @@ def process_tiles(
             2 r + `MAX_BLEND_PX` on, where r is the receptive field's radius in pixels.
         align: tiles start on multiples of this, the function's total stride.
         batch_size: how many tiles of equal size are processed at once.
+        out: B C' H W, where to write the result; may be `image` itself. None for a new tensor.
         on_tile: told (tiles done, tiles in all) after each batch.
 
     Returns:
@@ -120,19 +127,25 @@ def process_tiles(
         ConfigError: a tile that is not larger than the overlap.
     """
     batch, _, height, width = image.shape
+    if height * width == 0:
+        raise ConfigError(f"an image of {width} x {height} pixels has nothing to process")
     rows = plan_axis(height, tile_px=tile_px, overlap_px=overlap_px, align=align)
     columns = plan_axis(width, tile_px=tile_px, overlap_px=overlap_px, align=align)
     done, total = 0, len(rows) * len(columns)
-    output: Tensor | None = None
-    strip: Tensor | None = None
-    for row in rows:
+    output, strip = out, None
+    # rows that the row of tiles above has too, kept apart: the result is perhaps written over them
+    shared = image[..., :0, :]
+    for row, row_below in itertools.zip_longest(rows, rows[1:]):
+        fresh = image[..., row.start + shared.shape[-2] : row.stop, :]
         for group in _equal_batches(columns, batch_size):
-            tiles = torch.cat([image[..., row.pixels, column.pixels] for column in group])
-            if guide is None:
-                results = function(tiles)
-            else:
+            tiles = [
+                torch.cat([part[..., c.pixels] for part in (shared, fresh)], -2) for c in group
+            ]
+            arguments = [torch.cat(tiles)]
+            if guide is not None:
                 cells = [guide[..., row.cells(align), column.cells(align)] for column in group]
-                results = function(tiles, torch.cat(cells))
+                arguments.append(torch.cat(cells))
+            results = function(*arguments)
             if output is None:
                 output = image.new_empty(batch, results.shape[1], height, width)
             if strip is None or strip.shape[-2] != row.size:
@@ -142,10 +155,14 @@ def process_tiles(
             done += len(group)
             if on_tile is not None:
                 on_tile(done, total)
-        if output is not None and strip is not None:
-            _paste(output, strip, row, dim=-2)
-    if output is None:
-        raise ConfigError(f"an image of {width} x {height} pixels has nothing to process")
+        if row_below is not None:
+            first = row_below.start - row.start
+            first_fresh = max(0, first - shared.shape[-2])
+            shared = torch.cat([shared[..., first:, :], fresh[..., first_fresh:, :]], dim=-2)
+        assert output is not None
+        assert strip is not None
+        _paste(output, strip, row, dim=-2)
+    assert output is not None
     return output
 
 
@@ -166,7 +183,7 @@ def _paste(target: Tensor, tile: Tensor, span: Span, *, dim: int) -> None:
 
 
 def _equal_batches(spans: Sequence[Span], batch_size: int) -> Iterator[list[Span]]:
-    for _, equal in groupby(spans, key=lambda span: span.size):
+    for _, equal in itertools.groupby(spans, key=lambda span: span.size):
         group = list(equal)
         for first in range(0, len(group), batch_size):
             yield group[first : first + batch_size]

@@ -75,6 +75,7 @@ def test_plan_covers_the_axis_on_the_grid(length: int, tile: int, overlap: int, 
         assert span.start % align == 0
         assert span.size <= tile
         assert span.start <= span.blend_start <= span.blend_stop < span.keep_stop <= span.stop
+    assert len({-(-span.size // align) for span in spans}) == 1
     for before, after in itertools.pairwise(spans):
         assert before.stop - after.start >= overlap
         assert before.keep_stop == after.blend_stop

@@ -8,8 +8,9 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from blur2blur.inference.backends import Backend, Precision
     from blur2blur.inference.folder import Failure, Job
-    from blur2blur.inference.pipeline import Pipeline, Precision
+    from blur2blur.inference.pipeline import Pipeline
 
 
 NO_CONVERTER = "none"
@@ -35,13 +36,22 @@ def deblur(
         typer.Option(help="Name of shipped weights, a file of ours, or of another project."),
     ] = "known-blur-small",
     tile: Annotated[
-        int, typer.Option(metavar="PX", help="Side of a tile; memory grows with its square.")
-    ] = 512,
+        int | None,
+        typer.Option(
+            metavar="PX",
+            help="Side of a tile; memory grows with its square. Not given: 704, or 480 with torch "
+            "on a CPU.",
+        ),
+    ] = None,
     overlap: Annotated[int, typer.Option(metavar="PX", help="What neighbouring tiles share.")] = 96,
     batch: Annotated[int, typer.Option(help="Tiles at once.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto, eager, compile, onnxruntime or openvino.")
+    ] = "auto",
     precision: Annotated[
-        str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp32 on a CPU.")
+        str,
+        typer.Option(help="auto, fp32, bf16 or fp16; auto is the fastest that the machine has."),
     ] = "auto",
     save_converted: Annotated[
         bool,
@@ -71,6 +81,7 @@ def deblur(
         converter,
         deblurrer,
         device=device,
+        backend=cast("Backend", backend),
         precision=cast("Precision", precision),
         tile_px=tile,
         overlap_px=overlap,

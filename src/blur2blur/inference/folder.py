@@ -110,7 +110,7 @@ def process(
         raise InputError(f"{job.source} is not one of {known}")
     photograph = images.read(job.source)
     if job.converted is None:
-        photograph = replace(photograph, pixels=pipeline(photograph.pixels, on_tile=on_tile))
+        pipeline(photograph.pixels, out=photograph.pixels, on_tile=on_tile)
     else:
         result = pipeline.run(photograph.pixels, on_tile=on_tile)
         photograph = replace(photograph, pixels=result.deblurred)

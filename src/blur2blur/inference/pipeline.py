@@ -5,23 +5,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from blur2blur import tiling, zoo
 from blur2blur.errors import CheckpointError, ConfigError, InputError
-from blur2blur.inference import exported
+from blur2blur.inference import backends, exported
+from blur2blur.inference.backends import Backend, Precision
 from blur2blur.inference.chain import Chain
 from blur2blur.networks import pad_to_rule
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-
-DEFAULT_TILE_PX = 512
 DEFAULT_OVERLAP_PX = 96
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # What a filter or a change of colour space may add to the ends of [0, 1] by rounding.
 _RANGE_TOLERANCE = 1e-3
 
@@ -45,7 +41,14 @@ class Pipeline:
     """Converter and deblurrer, run tile by tile in one pass.
 
     `pipeline(image)` returns the deblurred image, `pipeline.run(image)` the converted one too.
-    On a GPU whose memory does not suffice the tiles are halved until it does.
+    Where memory does not suffice the tiles are halved until it does.
+
+    Attributes:
+        device: where it runs.
+        backend: what runs it.
+        precision: in which precision.
+        size_rule: the image sides that the networks accept.
+        tile_px: longest side of a tile.
     """
 
     def __init__(
@@ -54,8 +57,9 @@ class Pipeline:
         converter: nn.Module | None = None,
         *,
         device: str = "auto",
+        backend: Backend = "auto",
         precision: Precision = "auto",
-        tile_px: int = DEFAULT_TILE_PX,
+        tile_px: int | None = None,
         overlap_px: int = DEFAULT_OVERLAP_PX,
         batch_size: int = 1,
     ) -> None:
@@ -66,26 +70,33 @@ class Pipeline:
                 last is; its `size_rule`, where it has one, is kept by padding.
             converter: likewise; None deblurs the image as it is.
             device: "auto" (GPU where there is one), "cpu", "cuda", "cuda:1", "mps"...
-            precision: "auto" is fp32 on a CPU, on a GPU bf16, fp16 or fp32, the first it can.
-            tile_px: longest side of a tile in pixels; memory grows with its square.
+            backend: what runs them. "auto" is openvino on a CPU where it is installed and the
+                networks are of this project, else eager, which is torch as it is.
+            precision: "auto" is, on a GPU, bf16, fp16 or fp32, the first it can; on a CPU bf16
+                where the processor computes in it, else fp32.
+            tile_px: longest side of a tile in pixels, whose square memory grows with; None for
+                what suits the backend.
             overlap_px: pixels that neighbouring tiles share, half of them context for each.
             batch_size: tiles processed at once.
 
         Raises:
-            ConfigError: a device that is not there, a precision the device or a network cannot do,
-                a tile that is not larger than the overlap, a batch size below 1.
+            ConfigError: a device that is not there, a backend that is not installed or cannot take
+                the networks, a precision the device or a network cannot do, a tile that is not
+                larger than the overlap, a batch size below 1.
         """
-        networks = [deblurrer] if converter is None else [converter, deblurrer]
         self.converts = converter is not None
         self.device = find_device(device)
-        self.precision = _choose_precision(precision, self.device, networks)
-        self._chain = Chain(networks)
-        self.size_rule = self._chain.size_rule
-        self.tile_px, self.overlap_px, self.batch_size = tile_px, overlap_px, batch_size
-        tiling.plan_axis(1, tile_px=tile_px, overlap_px=overlap_px, align=self.size_rule.multiple)
+        chain = Chain([deblurrer] if converter is None else [converter, deblurrer]).eval()
+        self.size_rule = chain.size_rule
+        self.overlap_px, self.batch_size = overlap_px, batch_size
+        if tile_px is not None:
+            self._check_tile(tile_px)
         if batch_size < 1:
             raise ConfigError(f"batch {batch_size}: at least one tile must be processed at once")
-        self._chain.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+        engine = backends.build(chain, self.device, backend=backend, precision=precision)
+        self.backend, self.precision, self._run = engine.backend, engine.precision, engine.restore
+        self.tile_px = engine.tile_px if tile_px is None else tile_px
+        self._check_tile(self.tile_px)
 
     @classmethod
     def from_files(
@@ -94,8 +105,9 @@ class Pipeline:
         deblurrer: str | Path = zoo.DEFAULT_DEBLURRER,
         *,
         device: str = "auto",
+        backend: Backend = "auto",
         precision: Precision = "auto",
-        tile_px: int = DEFAULT_TILE_PX,
+        tile_px: int | None = None,
         overlap_px: int = DEFAULT_OVERLAP_PX,
         batch_size: int = 1,
     ) -> "Pipeline":
@@ -107,6 +119,7 @@ class Pipeline:
             deblurrer: a shipped name, a file of `blur2blur train deblurrer`, an exported one, or a
                 file of another project (extra `zoo`).
             device: as the constructor takes it.
+            backend: likewise.
             precision: likewise.
             tile_px: likewise.
             overlap_px: likewise.
@@ -129,6 +142,7 @@ class Pipeline:
             exported.load_network(str(deblurrer), role="deblurrer", alone=converter is None),
             None if converter is None else exported.load_network(str(converter), role="converter"),
             device=device,
+            backend=backend,
             precision=precision,
             tile_px=tile_px,
             overlap_px=overlap_px,
@@ -136,53 +150,57 @@ class Pipeline:
         )
 
     def __call__(
-        self, image: Tensor, *, on_tile: Callable[[int, int], None] | None = None
+        self,
+        image: Tensor,
+        *,
+        out: Tensor | None = None,
+        on_tile: Callable[[int, int], None] | None = None,
     ) -> Tensor:
         """Return the deblurred image.
 
         Args:
             image: 3 H W or B 3 H W, float, sRGB in [0, 1], any size, any device.
+            out: where to write it, shaped like `image`; may be `image`, which saves the memory of
+                one. None for a new tensor.
             on_tile: told (tiles done, tiles in all) as the work goes on.
 
         Returns:
             Shape, type and device of `image`, clamped to [0, 1].
 
         Raises:
-            InputError: another shape, type or range; a GPU too small for the smallest tile.
+            InputError: another shape, type or range; too little memory for the smallest tile.
             CheckpointError: a network returned another size or values that are not finite.
         """
-        return self._process(image, keep_converted=False, on_tile=on_tile)
+        return self._process(image, keep_converted=False, out=out, on_tile=on_tile)
 
     def run(self, image: Tensor, *, on_tile: Callable[[int, int], None] | None = None) -> Result:
         """Return the deblurred and the converted image; arguments and errors as in a call."""
-        merged = self._process(image, keep_converted=True, on_tile=on_tile)
+        merged = self._process(image, keep_converted=self.converts, out=None, on_tile=on_tile)
         if not self.converts:
             return Result(deblurred=merged, converted=None)
         converted, deblurred = merged.split(3, dim=-3)
         return Result(deblurred=deblurred, converted=converted)
 
     def _process(
-        self, image: Tensor, *, keep_converted: bool, on_tile: Callable[[int, int], None] | None
+        self,
+        image: Tensor,
+        *,
+        keep_converted: bool,
+        out: Tensor | None,
+        on_tile: Callable[[int, int], None] | None,
     ) -> Tensor:
         _check_image(image)
-        batched = image.detach() if image.ndim == 4 else image.detach()[None]
         first_tile_px = self.tile_px
-        while True:
-            try:
-                merged = tiling.process_tiles(
-                    batched,
-                    partial(self._restore, keep_converted=keep_converted),
-                    tile_px=self.tile_px,
-                    overlap_px=self.overlap_px,
-                    align=self.size_rule.multiple,
-                    batch_size=self.batch_size,
-                    on_tile=on_tile,
-                )
-                break
-            except torch.OutOfMemoryError:
-                pass
-            # outside the handler: its traceback would keep the tensors of the failed tile alive
-            self._halve_tile()
+        merged = tiling.process_tiles(
+            _batched(image.detach()),
+            partial(self._restore_in_memory, keep_converted=keep_converted),
+            tile_px=self.tile_px,
+            overlap_px=self.overlap_px,
+            align=self.size_rule.multiple,
+            batch_size=self.batch_size,
+            out=None if out is None else _batched(out),
+            on_tile=on_tile,
+        )
         if self.tile_px != first_tile_px:
             _log.warning(
                 "%s ran out of memory with tiles of %d pixels; went on with %d",
@@ -192,15 +210,31 @@ class Pipeline:
             )
         return merged if image.ndim == 4 else merged[0]
 
+    def _restore_in_memory(self, tiles: Tensor, *, keep_converted: bool) -> Tensor:
+        """Do as `_restore` does, in smaller tiles where memory does not suffice for these."""
+        restore = partial(self._restore, keep_converted=keep_converted)
+        while True:
+            try:
+                if max(tiles.shape[-2:]) <= self.tile_px:
+                    return restore(tiles)
+                return tiling.process_tiles(
+                    tiles,
+                    restore,
+                    tile_px=self.tile_px,
+                    overlap_px=self.overlap_px,
+                    align=self.size_rule.multiple,
+                )
+            except Exception as error:  # each runtime has its own
+                if not backends.is_out_of_memory(error):
+                    raise
+            # outside the handler: its traceback would keep the tensors of the failed tile alive
+            self._halve_tile()
+
     @torch.inference_mode()
     def _restore(self, tiles: Tensor, *, keep_converted: bool) -> Tensor:
         """Map N 3 h w to N 3 h w, or to N 6 h w: converted, deblurred."""
         height, width = tiles.shape[-2:]
-        padded = pad_to_rule(tiles.to(self.device), self.size_rule)
-        with torch.autocast(
-            self.device.type, dtype=_DTYPES.get(self.precision), enabled=self.precision in _DTYPES
-        ):
-            images = self._chain(padded.contiguous(memory_format=torch.channels_last))
+        images = self._run(pad_to_rule(tiles.float(), self.size_rule))
         result = torch.cat(images, dim=1) if keep_converted else images[-1]
         result = result[..., :height, :width]
         if not torch.isfinite(result).all():
@@ -210,18 +244,27 @@ class Pipeline:
             )
         return result
 
+    def _check_tile(self, tile_px: int) -> None:
+        """Raise ConfigError where a tile is not larger than the overlap."""
+        align = self.size_rule.multiple
+        tiling.plan_axis(1, tile_px=tile_px, overlap_px=self.overlap_px, align=align)
+
     def _halve_tile(self) -> None:
-        smaller, multiple = self.tile_px // 2, self.size_rule.multiple
+        smaller = self.tile_px // 2
         try:
-            tiling.plan_axis(1, tile_px=smaller, overlap_px=self.overlap_px, align=multiple)
+            self._check_tile(smaller)
         except ConfigError as error:
             raise InputError(
                 f"{self.device} has too little memory even for tiles of {self.tile_px} pixels; use "
-                "a smaller overlap, or the device cpu"
+                "a smaller overlap, or another device"
             ) from error
         self.tile_px = smaller
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _batched(image: Tensor) -> Tensor:
+    return image if image.ndim == 4 else image[None]
 
 
 def find_device(name: str) -> torch.device:
@@ -240,26 +283,6 @@ def find_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"there is no device '{name}' here; use auto or cpu") from error
     return device
-
-
-def _choose_precision(
-    asked: str, device: torch.device, networks: list[nn.Module]
-) -> Literal["fp32", "bf16", "fp16"]:
-    possible: list[Literal["fp32", "bf16", "fp16"]] = ["fp32", "bf16"]
-    if device.type == "cuda":
-        possible = ["bf16", "fp16", "fp32"] if torch.cuda.is_bf16_supported() else ["fp16", "fp32"]
-    for network in networks:
-        able = getattr(network, "precisions", possible)
-        possible = [name for name in possible if name in able]
-    if asked == "auto":
-        return possible[0]
-    for name in possible:
-        if name == asked:
-            return name
-    raise ConfigError(
-        f"precision '{asked}' is not possible with these networks on {device}; possible: "
-        f"{', '.join(['auto', *possible])}"
-    )
 
 
 def _check_image(image: Tensor) -> None:

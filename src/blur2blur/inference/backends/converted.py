@@ -1,0 +1,127 @@
+"""The chain run by OpenVINO or ONNX Runtime on a CPU, from a converted file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from blur2blur.errors import CheckpointError, ConfigError
+from blur2blur.inference.backends import cache
+from blur2blur.inference.chain import Chain
+from blur2blur.inference.export import write_onnx, write_openvino
+
+Restore = Callable[[Tensor], tuple[Tensor, ...]]
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+# Sides of the image that a conversion is tried on, other than those it was made with; and how far
+# it may be off: one that left something out is off by tenths.
+_TRIAL_SIDES_PX = (96, 160)
+_TRIAL_TOLERANCE = 1e-2
+
+
+def openvino_restore(chain: Chain, precision: str) -> Restore:
+    """Return the chain as a function that OpenVINO runs.
+
+    Raises:
+        ConfigError: OpenVINO is not installed.
+        CheckpointError: it cannot take these networks.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise ConfigError("the backend openvino needs: pip install 'blur2blur[export]'") from error
+
+    def write(path: Path) -> None:
+        write_openvino(chain, path)
+        _compare(_load_openvino(path, "fp32"), chain)
+
+    with cache.model_file(chain, "model.xml", write, runtime=openvino.__version__) as path:
+        return _load_openvino(path, precision)
+
+
+def onnxruntime_restore(chain: Chain) -> Restore:
+    """Return the chain as a function that ONNX Runtime runs, in fp32.
+
+    Raises:
+        ConfigError: ONNX Runtime, or what writes its files, is not installed.
+        CheckpointError: it cannot take these networks.
+    """
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        message = "the backend onnxruntime needs: pip install 'blur2blur[export]'"
+        raise ConfigError(message) from error
+
+    def write(path: Path) -> None:
+        write_onnx(chain, path)
+        _compare(_load_onnxruntime(path), chain)
+
+    versions = f"{onnx.__version__} {onnxruntime.__version__}"
+    with cache.model_file(chain, "model.onnx", write, runtime=versions) as path:
+        return _load_onnxruntime(path)
+
+
+def _load_openvino(path: Path, precision: str) -> Restore:
+    import openvino
+
+    compiled: Any = openvino.Core().compile_model(
+        path,
+        "CPU",
+        {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        },
+    )
+    request = compiled.create_infer_request()
+
+    def restore(tiles: Tensor) -> tuple[Tensor, ...]:
+        request.infer([tiles.detach().cpu().contiguous().numpy()], share_inputs=True)
+        # the request writes its next answer over this one
+        return tuple(torch.from_numpy(tensor.data.copy()) for tensor in request.output_tensors)
+
+    return restore
+
+
+def _load_onnxruntime(path: Path) -> Restore:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session: Any = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def restore(tiles: Tensor) -> tuple[Tensor, ...]:
+        outputs = session.run(None, {name: tiles.detach().cpu().contiguous().numpy()})
+        return tuple(torch.from_numpy(output) for output in outputs)
+
+    return restore
+
+
+@torch.inference_mode()
+def _compare(restore: Restore, chain: Chain) -> None:
+    """Refuse a conversion that does not do what the chain does at another size.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, *chain.size_rule.padded(*_TRIAL_SIDES_PX), generator=generator)
+    try:
+        results = restore(image)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"these networks cannot be converted: {reason}") from error
+    for expected, found in zip(chain(image), results, strict=True):
+        if expected.shape != found.shape or not _agree(expected, found):
+            raise CheckpointError(
+                "these networks cannot be converted: the conversion answers something else at "
+                "another size"
+            )
+
+
+def _agree(expected: Tensor, found: Tensor) -> bool:
+    return bool(((expected - found).abs() < _TRIAL_TOLERANCE).all())

@@ -1,0 +1,231 @@
+"""Backends: all give what torch gives in float32, or say in one line why they cannot run."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import skimage.data
+import torch
+from torch import Tensor, nn
+
+import conftest
+from blur2blur import networks, zoo
+from blur2blur.errors import CheckpointError, ConfigError
+from blur2blur.inference import Pipeline, backends
+from blur2blur.inference.backends import cache, precision
+from blur2blur.inference.chain import Chain
+
+CPU = torch.device("cpu")
+
+needs_bf16 = pytest.mark.skipif(
+    not precision.cpu_computes_bf16(), reason="this processor does not compute in bf16"
+)
+
+
+def _chain(seed: int = 0) -> Chain:
+    torch.manual_seed(seed)
+    options = {"base_channels": 4, "blocks": 1, "identity_start": False}
+    return Chain([networks.build("mimo_unet", **options) for _ in range(2)]).eval()
+
+
+def _photograph() -> Tensor:
+    pixels = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1) / 255
+    return pixels[:, 100:228, 150:310]
+
+
+def _psnr_db(one: Tensor, other: Tensor) -> float:
+    return float(-10 * (one - other).square().mean().log10())
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BLUR2BLUR_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "converted"
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_a_converted_chain_gives_what_torch_gives(backend: str) -> None:
+    chain = _chain()
+    engine = backends.build(chain, CPU, backend=backend, precision="fp32")
+    for shape in [(1, 3, 128, 96), (2, 3, 64, 160)]:
+        image = torch.rand(shape)
+        with torch.inference_mode():
+            expected = chain(image)
+        found = engine.restore(image)
+        engine.restore(torch.zeros_like(image))  # must not write over what was returned
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow  # compiling takes half a minute
+def test_the_compiled_chain_gives_what_torch_gives() -> None:
+    chain = _chain()
+    image = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        expected = chain(image)
+    engine = backends.build(chain, CPU, backend="compile", precision="fp32")
+    torch.testing.assert_close(engine.restore(image), expected, rtol=0, atol=1e-4)
+
+
+@needs_bf16
+@pytest.mark.parametrize("backend", ["eager", "openvino"])
+def test_bf16_holds_50_db(backend: str) -> None:
+    """With the weights that ship, on a photograph, through both networks."""
+    files = (zoo.DEFAULT_CONVERTER, zoo.DEFAULT_DEBLURRER)
+    exact = Pipeline.from_files(*files, device="cpu", backend="eager", precision="fp32")
+    half = Pipeline.from_files(*files, device="cpu", backend=backend, precision="bf16")
+    image = _photograph()
+    expected, found = exact.run(image), half.run(image)
+    assert found.deblurred.dtype == torch.float32
+    assert _psnr_db(found.converted, expected.converted) > 50
+    assert _psnr_db(found.deblurred, expected.deblurred) > 50
+
+
+@pytest.mark.parametrize(("native", "chosen"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_what_the_processor_computes_in(
+    native: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "cpu_computes_bf16", lambda: native)
+    assert backends.build(_chain(), CPU).precision == chosen
+    assert backends.build(_chain(), CPU, backend="eager", precision="fp32").precision == "fp32"
+    if not native:
+        with pytest.raises(ConfigError, match=r"'bf16' is not possible .* auto, fp32$"):
+            backends.build(_chain(), CPU, precision="bf16")
+
+
+@pytest.mark.parametrize(
+    ("options", "device", "message"),
+    [
+        ({"backend": "tensorrt"}, "cpu", "no backend 'tensorrt'; known: auto, eager"),
+        ({"backend": "openvino"}, "cuda", "runs on the device cpu, not on cuda"),
+        ({"backend": "onnxruntime", "precision": "bf16"}, "cpu", "possible: auto, fp32$"),
+    ],
+)
+def test_what_is_not_possible_is_one_line(
+    options: dict[str, str], device: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        backends.build(_chain(), torch.device(device), **options)
+
+
+class Asking(nn.Module):
+    """What a trace makes a constant of: it cannot be converted."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image * 0.5 if image.shape[-1] > 100 else image
+
+
+def test_a_conversion_that_does_something_else_is_refused() -> None:
+    with pytest.raises(ConfigError, match="something else at another size; use the backend eager"):
+        backends.build(Chain([Asking()]).eval(), CPU, backend="openvino")
+
+
+def test_auto_takes_openvino_for_networks_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_can_take_over", conftest.can_take_over)
+    assert backends.build(_chain(), CPU).backend == "openvino"
+    assert backends.build(Chain([Asking()]), CPU).backend == "eager"
+    monkeypatch.setattr(backends, "find_spec", lambda _: None)
+    assert backends.build(_chain(), CPU).backend == "eager"
+
+
+def test_auto_goes_on_with_eager_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise CheckpointError("these networks cannot be converted")
+
+    monkeypatch.setattr(backends, "_can_take_over", conftest.can_take_over)
+    monkeypatch.setattr(backends.converted, "openvino_restore", fail)
+    with caplog.at_level(logging.WARNING):
+        assert backends.build(_chain(), CPU).backend == "eager"
+    assert [record.getMessage() for record in caplog.records] == [
+        "these networks cannot be converted; went on with the backend eager"
+    ]
+
+
+def _note(path: Path) -> None:
+    path.write_text("converted")
+    with (path.parent / "calls").open("a") as file:
+        file.write("x")
+
+
+def _make(chain: Chain, write=_note, runtime: str = "1") -> tuple[Path, str]:
+    with cache.model_file(chain, "model.xml", write, runtime=runtime) as path:
+        return path, path.read_text()
+
+
+def test_a_conversion_is_made_once(own_cache: Path) -> None:
+    first, _ = _make(_chain())
+
+    def fail(_: Path) -> None:
+        raise AssertionError("converted again")
+
+    assert _make(_chain(), fail)[0] == first
+    assert first.is_relative_to(own_cache)
+    others = [_make(_chain(seed=1))[0], _make(_chain(), runtime="2")[0]]
+    chain = _chain()
+    chain.networks[0].options = chain.networks[0].options.model_copy(update={"blocks": 2})
+    others.append(_make(chain)[0])
+    assert len({first, *others}) == 4
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut", "missing", "list"])
+def test_a_damaged_conversion_is_made_again(own_cache: Path, damage: str) -> None:
+    path, _ = _make(_chain())
+    match damage:
+        case "changed":
+            path.write_text("converteD")
+        case "cut":
+            path.write_text("conv")
+        case "missing":
+            path.unlink()
+        case _:
+            (path.parent / "sha256.json").write_text("[]")
+    assert _make(_chain()) == (path, "converted")
+    assert json.loads((path.parent / "sha256.json").read_text())
+    assert [folder.name for folder in own_cache.iterdir()] == [path.parent.name]
+
+
+def test_what_fails_half_way_leaves_nothing(own_cache: Path) -> None:
+    def fail(path: Path) -> None:
+        path.write_text("half")
+        raise CheckpointError("cannot")
+
+    with pytest.raises(CheckpointError):
+        _make(_chain(), fail)
+    assert list(own_cache.iterdir()) == []
+
+
+def test_two_processes_at_once_share_one_conversion(own_cache: Path) -> None:
+    """The second renames while the first's is there."""
+
+    def slow(path: Path) -> None:
+        _make(_chain())
+        _note(path)
+
+    path, content = _make(_chain(), slow)
+    assert content == "converted"
+    assert [folder.name for folder in own_cache.iterdir()] == [path.parent.name]
+
+
+def test_networks_that_weights_do_not_tell_are_not_kept(own_cache: Path) -> None:
+    path, _ = _make(Chain([Asking()]))
+    assert not path.exists()
+    assert not own_cache.exists()
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BLUR2BLUR_CACHE", str(tmp_path / "file"))
+    assert _make(_chain())[1] == "converted"
+    assert "cannot keep converted networks" in caplog.text
+
+
+def test_the_oldest_conversions_are_forgotten(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_KEPT", 2)
+    paths = [_make(_chain(seed))[0] for seed in range(3)]
+    assert [path.exists() for path in paths] == [False, True, True]

@@ -27,7 +27,14 @@ from torch import Tensor
 from blur2blur import images_16bit, images_exif
 from blur2blur.errors import DataError, InputError
 from blur2blur.files import atomic_path
-from blur2blur.images_raster import SUFFIXES, Photograph, Raster, to_photograph, to_raster
+from blur2blur.images_raster import (
+    BAND_ROWS,
+    SUFFIXES,
+    Photograph,
+    Raster,
+    to_photograph,
+    to_raster,
+)
 
 MAX_PIXELS = 500_000_000
 
@@ -99,7 +106,7 @@ def read_rgb_uint8(path: Path) -> NDArray[np.uint8]:
     if values.dtype == np.uint16:
         values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     colour = values[..., :1].repeat(3, axis=2) if values.shape[2] < 3 else values[..., :3]
-    return np.array(colour, dtype=np.uint8, order="C")  # Pillow's buffer is read-only
+    return np.ascontiguousarray(colour, dtype=np.uint8)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -271,8 +278,13 @@ def _values_uint8(image: Image.Image) -> NDArray[np.uint8]:
     mode = ("L" if grey else "RGB") + ("A" if image.has_transparency_data else "")
     if image.mode == "1":
         image = image.convert("L")
-    values = np.asarray(image if image.mode == mode else image.convert(mode))
-    return values[..., np.newaxis] if values.ndim == 2 else values
+    image = image if image.mode == mode else image.convert(mode)
+    width, height = image.size
+    values = np.empty((height, width, len(mode)), np.uint8)
+    for top in range(0, height, BAND_ROWS):  # Pillow copies what it hands over, twice
+        band = image.crop((0, top, width, min(top + BAND_ROWS, height)))
+        values[top : top + BAND_ROWS] = np.asarray(band).reshape(-1, width, len(mode))
+    return values
 
 
 def _turn(

@@ -1,8 +1,8 @@
 """A photograph as values in [0, 1] and as the whole numbers of its file, and the way between."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,9 +13,11 @@ from blur2blur.errors import InputError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 
+BAND_ROWS = 256
+"""Rows that are converted at once: copies of whole photographs would set the peak of memory."""
+
 _DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 _ALPHA_SUFFIXES = _DEEP_SUFFIXES | {".webp"}
-_BAND_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,32 +93,23 @@ def to_raster(path: Path, photograph: Photograph) -> Raster:
         raise ValueError(f"pixels are 3 H W, not {tuple(pixels.shape)}")
     deep = photograph.bit_depth == 16 and suffix in _DEEP_SUFFIXES
     alpha = photograph.alpha if suffix in _ALPHA_SUFFIXES else None
-    # in bands: float copies of whole planes would set the peak of memory
-    starts = range(0, pixels.shape[1], _BAND_ROWS)
-    bands = (
-        _round_band(path, replace(photograph, alpha=alpha), start, levels=65535 if deep else 255)
-        for start in starts
-    )
-    return Raster(
-        values=np.concatenate([band.astype(np.uint16) for band in bands])
-        if deep
-        else np.concatenate([band.astype(np.uint8) for band in bands]),
-        exif=photograph.exif,
-        icc_profile=photograph.icc_profile,
-    )
+    # neither OpenCV nor Pillow reads or writes 16-bit grey with alpha: that becomes colour
+    colours = 1 if photograph.grey and not (deep and alpha is not None) else 3
+    shape = (*pixels.shape[1:], colours if alpha is None else colours + 1)
+    values = np.empty(shape, np.uint16) if deep else np.empty(shape, np.uint8)
+    for top in range(0, shape[0], BAND_ROWS):
+        rows = slice(top, top + BAND_ROWS)
+        band = pixels[:, rows].detach().to("cpu", torch.float32)
+        if not torch.isfinite(band).all():
+            raise InputError(f"cannot write {path}: the result holds values that are not finite")
+        band = band.mean(dim=0, keepdim=True) if photograph.grey else band
+        values[rows, :, :colours] = _rounded(band, levels=65535 if deep else 255)
+        if alpha is not None:
+            values[rows, :, colours:] = _rounded(alpha[:, rows], levels=65535 if deep else 255)
+    return Raster(values=values, exif=photograph.exif, icc_profile=photograph.icc_profile)
 
 
-def _round_band(path: Path, photograph: Photograph, start: int, *, levels: int) -> NDArray[Any]:
-    """Return some rows as whole numbers from 0 to `levels`, float32 `h W C`."""
-    rows = slice(start, start + _BAND_ROWS)
-    pixels = photograph.pixels[:, rows].detach().to("cpu", torch.float32)
-    if not torch.isfinite(pixels).all():
-        raise InputError(f"cannot write {path}: the result holds values that are not finite")
-    planes = pixels.mean(dim=0, keepdim=True) if photograph.grey else pixels
-    if photograph.alpha is not None:
-        if photograph.grey and levels > 255:
-            # neither OpenCV nor Pillow reads or writes 16-bit grey with alpha
-            planes = planes.expand(3, -1, -1)
-        alpha = photograph.alpha[:, rows].detach().to("cpu", torch.float32)
-        planes = torch.cat([planes, alpha])
-    return planes.permute(1, 2, 0).clamp(0, 1).mul(levels).round().contiguous().numpy()
+def _rounded(planes: Tensor, *, levels: int) -> NDArray[np.float32]:
+    """Return C H W in [0, 1] as whole numbers from 0 to `levels`, `H W C`."""
+    whole = planes.detach().to("cpu", torch.float32).clamp(0, 1).mul(levels).round()
+    return whole.permute(1, 2, 0).numpy()

@@ -155,14 +155,14 @@ def _deblur(
 ) -> list[tuple[Path, Raster]]:
     """Return the files to write and what they are to hold."""
     if job.converted is None:
-        made = [(job.output, pipeline(photograph.pixels, on_tile=on_tile))]
-    else:
-        result = pipeline.run(photograph.pixels, on_tile=on_tile)
-        made = [(job.output, result.deblurred)]
-        if result.converted is not None:
-            made.insert(0, (job.converted, result.converted))
+        photograph = replace(photograph, pixels=pipeline(photograph.pixels, on_tile=on_tile))
+        return [(job.output, images.to_raster(job.output, photograph))]
+    result = pipeline.run(photograph.pixels, on_tile=on_tile)
+    made = [(job.converted, result.converted), (job.output, result.deblurred)]
     return [
-        (path, images.to_raster(path, replace(photograph, pixels=pixels))) for path, pixels in made
+        (path, images.to_raster(path, replace(photograph, pixels=pixels)))
+        for path, pixels in made
+        if pixels is not None
     ]
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blur2blur.inference.folder import Failure, Job
-    from blur2blur.inference.pipeline import Pipeline, Precision
+    from blur2blur.inference.pipeline import Ensemble, Pipeline, Precision
 
 
 NO_CONVERTER = "none"
@@ -43,6 +43,13 @@ def deblur(
     precision: Annotated[
         str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp32 on a CPU.")
     ] = "auto",
+    ensemble: Annotated[
+        str,
+        typer.Option(
+            help="none, or x8: the mean over each tile turned and mirrored in every way, at eight "
+            "times the seconds."
+        ),
+    ] = "none",
     save_converted: Annotated[
         bool,
         typer.Option("--save-converted", help="Keep the converted images too, in OUT/converted."),
@@ -75,6 +82,7 @@ def deblur(
         tile_px=tile,
         overlap_px=overlap,
         batch_size=batch,
+        ensemble=cast("Ensemble", ensemble),
     )
     make_folder(out)
     failures = run_with_progress(pipeline, jobs)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from blur2blur import tiling, zoo
 from blur2blur.errors import CheckpointError, ConfigError, InputError
 from blur2blur.inference.chain import Chain
+from blur2blur.inference.ensemble import of_eight
 from blur2blur.networks import pad_to_rule
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Ensemble = Literal["none", "x8"]
 
 DEFAULT_TILE_PX = 512
 DEFAULT_OVERLAP_PX = 96
@@ -57,6 +59,7 @@ class Pipeline:
         tile_px: int = DEFAULT_TILE_PX,
         overlap_px: int = DEFAULT_OVERLAP_PX,
         batch_size: int = 1,
+        ensemble: Ensemble = "none",
     ) -> None:
         """Move the networks to the device, in evaluation mode.
 
@@ -69,10 +72,13 @@ class Pipeline:
             tile_px: longest side of a tile in pixels; memory grows with its square.
             overlap_px: pixels that neighbouring tiles share, half of them context for each.
             batch_size: tiles processed at once.
+            ensemble: "x8" returns the mean over a tile turned and mirrored in every way, for eight
+                times the seconds; "none" does not.
 
         Raises:
             ConfigError: a device that is not there, a precision the device or a network cannot do,
-                a tile that is not larger than the overlap, a batch size below 1.
+                a tile that is not larger than the overlap, a batch size below 1, an ensemble that
+                there is not.
         """
         networks = [deblurrer] if converter is None else [converter, deblurrer]
         self.converts = converter is not None
@@ -84,6 +90,9 @@ class Pipeline:
         tiling.plan_axis(1, tile_px=tile_px, overlap_px=overlap_px, align=self.size_rule.multiple)
         if batch_size < 1:
             raise ConfigError(f"batch {batch_size}: at least one tile must be processed at once")
+        if ensemble not in get_args(Ensemble):
+            raise ConfigError(f"ensemble '{ensemble}': choose {' or '.join(get_args(Ensemble))}")
+        self.ensemble: Ensemble = ensemble
         self._chain.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
     @classmethod
@@ -97,6 +106,7 @@ class Pipeline:
         tile_px: int = DEFAULT_TILE_PX,
         overlap_px: int = DEFAULT_OVERLAP_PX,
         batch_size: int = 1,
+        ensemble: Ensemble = "none",
     ) -> "Pipeline":
         """Build a pipeline from weight files.
 
@@ -109,6 +119,7 @@ class Pipeline:
             tile_px: likewise.
             overlap_px: likewise.
             batch_size: likewise.
+            ensemble: likewise.
 
         Raises:
             CheckpointError: a file that is missing, damaged, unsafe or of another kind; an unknown
@@ -131,6 +142,7 @@ class Pipeline:
             tile_px=tile_px,
             overlap_px=overlap_px,
             batch_size=batch_size,
+            ensemble=ensemble,
         )
 
     def __call__(
@@ -165,11 +177,14 @@ class Pipeline:
         _check_image(image)
         batched = image.detach() if image.ndim == 4 else image.detach()[None]
         first_tile_px = self.tile_px
+        restore: Callable[[Tensor], Tensor] = partial(self._restore, keep_converted=keep_converted)
+        if self.ensemble == "x8":
+            restore = of_eight(restore, self.size_rule)
         while True:
             try:
                 merged = tiling.process_tiles(
                     batched,
-                    partial(self._restore, keep_converted=keep_converted),
+                    restore,
                     tile_px=self.tile_px,
                     overlap_px=self.overlap_px,
                     align=self.size_rule.multiple,

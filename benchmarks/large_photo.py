@@ -1,6 +1,7 @@
-"""Peak memory and seconds of `blur2blur deblur` for one 24-megapixel photograph.
+"""Peak memory and seconds of `blur2blur deblur` for photographs of 24 megapixels.
 
     python benchmarks/large_photo.py                        # untrained MIMO-UNet, twice
+    python benchmarks/large_photo.py --photographs 3        # a folder of them
     python benchmarks/large_photo.py --converter mine.safetensors --deblurrer theirs.pth
 
 Speed and memory do not depend on what the weights have learned, so untrained networks stand in
@@ -31,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=int, default=6000)
     parser.add_argument("--height", type=int, default=4000)
+    parser.add_argument("--photographs", type=int, default=1, help="of that size in the folder")
     parser.add_argument("--network", default="mimo_unet", help="untrained stand-in")
     parser.add_argument("--converter", type=Path)
     parser.add_argument("--deblurrer", type=Path)
@@ -38,13 +40,13 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        photograph = folder / "photograph.jpg"
-        _write_photograph(photograph, arguments.height, arguments.width)
+        for index in range(arguments.photographs):
+            _write_photograph(folder / f"in/{index}.jpg", arguments.height, arguments.width)
         converter = arguments.converter or _write_untrained(folder, "converter", arguments.network)
         deblurrer = arguments.deblurrer or _write_untrained(folder, "deblurrer", arguments.network)
         command = [
             *[sys.executable, "-c", "from blur2blur.cli.main import main; main()"],
-            *["deblur", str(photograph), "-o", str(folder / "out")],
+            *["deblur", str(folder / "in"), "-o", str(folder / "out")],
             *["--converter", str(converter), "--deblurrer", str(deblurrer), *arguments.options],
         ]
         started = time.perf_counter()
@@ -53,7 +55,8 @@ def main() -> None:
     _print_machine()
     print(f"networks     converter {converter.name}, deblurrer {deblurrer.name}", end=" ")
     print(f"(untrained: {arguments.network})" if arguments.converter is None else "")
-    print(f"photograph   {arguments.width} x {arguments.height}, JPEG to JPEG")
+    size = f"{arguments.width} x {arguments.height}"
+    print(f"photographs  {arguments.photographs} of {size}, JPEG to JPEG")
     print(f"options      {' '.join(arguments.options) or 'defaults'}")
     print(f"seconds      {seconds:.1f} (start of the program, reading and writing included)")
     print(f"peak memory  {_peak_bytes() / MEBIBYTE:.0f} MiB (resident)")

@@ -142,9 +142,10 @@ def test_failures_of_each_kind_come_in_the_order_of_the_inputs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = _jobs(tmp_path)
-    encode = images.encode
+    encode, others_failed = images.encode, threading.Event()
 
     def full(path: Path, raster: Raster) -> None:
+        others_failed.wait(SECONDS)
         if path.name in ("a.png", "e.png"):
             raise InputError(f"cannot write {path}: the disk is full") from OSError()
         encode(path, raster)
@@ -154,6 +155,7 @@ def test_failures_of_each_kind_come_in_the_order_of_the_inputs(
 
     def fail(image: Tensor) -> None:
         if _index(image) == 2:
+            others_failed.set()
             raise CheckpointError("c.png cannot be computed")
 
     failures = _run(jobs, Half(fail))

@@ -13,10 +13,9 @@ import threading
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -28,16 +27,19 @@ from torch import Tensor
 from blur2blur import images_16bit, images_exif
 from blur2blur.errors import DataError, InputError
 from blur2blur.files import atomic_path
+from blur2blur.images_raster import (
+    BAND_ROWS,
+    SUFFIXES,
+    Photograph,
+    Raster,
+    to_photograph,
+    to_raster,
+)
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 MAX_PIXELS = 500_000_000
-
-_STRIP_ROWS = 64
 
 _KINDS = "JPEG, PNG, TIFF, BMP, WebP"
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
-_DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
-_ALPHA_SUFFIXES = _DEEP_SUFFIXES | {".webp"}
 _MAX_JPEG_EXIF = 65533 - len(images_exif.EXIF_PREFIX)
 # All that decoders have been seen to raise on damaged files.
 _DECODER_ERRORS = (
@@ -57,59 +59,40 @@ _UNSUPPORTED_MODES = {"F": "floating-point values", "I": "32-bit values", "LAB":
 _open_lock = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Photograph:
-    """One photograph, upright, with what its file must keep.
-
-    `dataclasses.replace(photograph, pixels=...)` carries the metadata over to a result.
-
-    Attributes:
-        pixels: float32 `3 H W` in [0, 1], sRGB-encoded; a grey file's channel three times.
-        alpha: float32 `1 H W` in [0, 1], not multiplied into the colour; None where opaque.
-        grey: the file held one colour channel, and is written back as one.
-        bit_depth: bits per channel of the file.
-        exif: the EXIF block as a TIFF stream, its orientation reset to upright.
-        icc_profile: the colour profile of the pixels.
-    """
-
-    pixels: Tensor
-    alpha: Tensor | None = None
-    grey: bool = False
-    bit_depth: Literal[8, 16] = 8
-    exif: bytes | None = None
-    icc_profile: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    """`H W C` upright values, C = 1 (grey), 2 (grey, alpha), 3 or 4."""
-
-    values: NDArray[np.uint8] | NDArray[np.uint16]
-    exif: bytes | None
-    icc_profile: bytes | None
-
-
 def read(path: Path) -> Photograph:
-    """Read one photograph with its metadata.
+    """Read one photograph with its metadata. Raises InputError as `decode`."""
+    return to_photograph(decode(path))
+
+
+def decode(path: Path) -> Raster:
+    """Read the numbers of one file, turned upright.
 
     Raises:
         InputError: missing, empty, no image, damaged, cut short, animated, floating-point, or of
             more than MAX_PIXELS pixels (found in the header, before decoding).
     """
-    decoded = _decode(path)
-    height, width, channels = decoded.values.shape
-    levels = np.iinfo(decoded.values.dtype).max
-    planes = torch.from_numpy(decoded.values.transpose(2, 0, 1).astype(np.float32, order="C"))
-    planes /= levels
-    grey = channels < 3
-    return Photograph(
-        pixels=planes[:1].expand(3, height, width).clone() if grey else planes[:3],
-        alpha=planes[-1:].clone() if channels in (2, 4) else None,
-        grey=grey,
-        bit_depth=16 if levels > 255 else 8,
-        exif=decoded.exif,
-        icc_profile=decoded.icc_profile,
-    )
+    _refuse_missing(path)
+    with _explained(path):
+        data = path.read_bytes()
+        with _open(path, io.BytesIO(data)) as image:
+            tiff = image.format == "TIFF"
+            deep = images_16bit.is_deep(image)
+            # a TIFF's tags before loading, which turns it upright; a PNG's may stand after pixels
+            exif = _exif_block(image) if tiff else None
+            image.load()  # also when deep: it sees damage that OpenCV passes over
+            exif = exif if tiff else _exif_block(image)
+            profile: bytes | None = image.info.get("icc_profile")
+            values: NDArray[np.uint8] | NDArray[np.uint16]
+            if deep:
+                grey = image.mode in ("LA", "L") or image.mode.startswith("I;16")
+                values = images_16bit.decode(data, grey=grey)
+            else:
+                values = _values_uint8(image)
+    if exif:
+        values = values if tiff and not deep else _turn(values, images_exif.orientation_of(exif))
+        exif = images_exif.upright(exif)
+    profile = images_exif.fitting_profile(profile, grey=values.shape[2] < 3)
+    return Raster(values=values, exif=exif, icc_profile=profile)
 
 
 def read_rgb(path: Path) -> Tensor:
@@ -119,11 +102,11 @@ def read_rgb(path: Path) -> Tensor:
 
 def read_rgb_uint8(path: Path) -> NDArray[np.uint8]:
     """Read uint8 `H W 3`, sRGB, upright; 16 bits are rounded. Raises InputError as `read`."""
-    values = _decode(path).values
+    values = decode(path).values
     if values.dtype == np.uint16:
         values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     colour = values[..., :1].repeat(3, axis=2) if values.shape[2] < 3 else values[..., :3]
-    return np.array(colour, dtype=np.uint8, order="C")  # Pillow's buffer is read-only
+    return np.ascontiguousarray(colour, dtype=np.uint8)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -159,21 +142,24 @@ def _read_header(path: Path) -> tuple[int, int, bytes | None, bool]:
 def write(path: Path, photograph: Photograph) -> None:
     """Write a photograph whole or not at all; the suffix chooses the format.
 
-    Bit depth, alpha, one grey channel, EXIF and ICC profile are kept where the format can: 16 bits
-    in PNG and TIFF, alpha in PNG, TIFF and WebP, metadata in all but BMP. Values are clamped to
-    [0, 1] and rounded. JPEG and WebP are written at quality 95, JPEG without colour subsampling.
+    Raises:
+        InputError: as `to_raster` and `encode`.
+    """
+    encode(path, to_raster(path, photograph))
+
+
+def encode(path: Path, raster: Raster) -> None:
+    """Write what `to_raster` made for this path, whole or not at all.
+
+    EXIF and ICC profile are kept in all formats but BMP. JPEG and WebP are written at quality 95,
+    JPEG without colour subsampling.
 
     Raises:
-        InputError: a suffix that is not in SUFFIXES, values that are not finite, a size that the
-            format cannot hold, a full disk or a folder that cannot be written.
+        InputError: a size that the format cannot hold, a full disk or a folder that cannot be
+            written.
     """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        known = " ".join(sorted(SUFFIXES))
-        raise InputError(f"cannot write {path}: the suffix must be one of {known}")
-    values = _quantised(path, photograph, suffix)
     with _explained(path, "cannot be encoded"):
-        data = _encode(suffix, values, photograph)
+        data = _encode(path.suffix.lower(), raster)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
@@ -280,31 +266,6 @@ def _open(path: Path, file: BinaryIO) -> Image.Image:
     return image
 
 
-def _decode(path: Path) -> _Decoded:
-    _refuse_missing(path)
-    with _explained(path):
-        data = path.read_bytes()
-        with _open(path, io.BytesIO(data)) as image:
-            tiff = image.format == "TIFF"
-            deep = images_16bit.is_deep(image)
-            # a TIFF's tags before loading, which turns it upright; a PNG's may stand after pixels
-            exif = _exif_block(image) if tiff else None
-            image.load()  # also when deep: it sees damage that OpenCV passes over
-            exif = exif if tiff else _exif_block(image)
-            profile: bytes | None = image.info.get("icc_profile")
-            values: NDArray[np.uint8] | NDArray[np.uint16]
-            if deep:
-                grey = image.mode in ("LA", "L") or image.mode.startswith("I;16")
-                values = images_16bit.decode(data, grey=grey)
-            else:
-                values = _values_uint8(image)
-    if exif:
-        values = values if tiff and not deep else _turn(values, images_exif.orientation_of(exif))
-        exif = images_exif.upright(exif)
-    profile = images_exif.fitting_profile(profile, grey=values.shape[2] < 3)
-    return _Decoded(values=values, exif=exif, icc_profile=profile)
-
-
 def _exif_block(image: Image.Image) -> bytes | None:
     if image.format == "TIFF":
         return images_exif.from_tiff(image.getexif())
@@ -317,8 +278,13 @@ def _values_uint8(image: Image.Image) -> NDArray[np.uint8]:
     mode = ("L" if grey else "RGB") + ("A" if image.has_transparency_data else "")
     if image.mode == "1":
         image = image.convert("L")
-    values = np.asarray(image if image.mode == mode else image.convert(mode))
-    return values[..., np.newaxis] if values.ndim == 2 else values
+    image = image if image.mode == mode else image.convert(mode)
+    width, height = image.size
+    values = np.empty((height, width, len(mode)), np.uint8)
+    for top in range(0, height, BAND_ROWS):  # Pillow copies what it hands over, twice
+        band = image.crop((0, top, width, min(top + BAND_ROWS, height)))
+        values[top : top + BAND_ROWS] = np.asarray(band).reshape(-1, width, len(mode))
+    return values
 
 
 def _turn(
@@ -334,41 +300,9 @@ def _turn(
     return values
 
 
-def _quantised(
-    path: Path, photograph: Photograph, suffix: str
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Return `H W C` as the file will hold it."""
-    pixels = photograph.pixels.detach()
-    if pixels.ndim != 3 or pixels.shape[0] != 3:
-        raise ValueError(f"pixels are 3 H W, not {tuple(pixels.shape)}")
-    deep = photograph.bit_depth == 16 and suffix in _DEEP_SUFFIXES
-    alpha = photograph.alpha if suffix in _ALPHA_SUFFIXES else None
-    # neither OpenCV nor Pillow reads or writes 16-bit grey+alpha
-    grey = photograph.grey and not (deep and alpha is not None)
-    shape = (*pixels.shape[1:], (1 if grey else 3) + (alpha is not None))
-    values: NDArray[np.uint8] | NDArray[np.uint16]
-    values = np.empty(shape, np.uint16) if deep else np.empty(shape, np.uint8)
-    # in strips: the steps together would hold a large photograph four times
-    for first in range(0, pixels.shape[1], _STRIP_ROWS):
-        rows = slice(first, first + _STRIP_ROWS)
-        planes = pixels[:, rows].to("cpu", torch.float32)
-        if not torch.isfinite(planes).all():
-            raise InputError(f"cannot write {path}: the result holds values that are not finite")
-        if photograph.grey:
-            planes = planes.mean(dim=0, keepdim=True)
-        if alpha is not None:
-            colour = planes if grey else planes.expand(3, -1, -1)
-            planes = torch.cat([colour, alpha[:, rows].detach().to("cpu", torch.float32)])
-        levels = 65535 if deep else 255
-        values[rows] = planes.permute(1, 2, 0).clamp(0, 1).mul(levels).round().numpy()
-    return values
-
-
-def _encode(
-    suffix: str, values: NDArray[np.uint8] | NDArray[np.uint16], photograph: Photograph
-) -> bytes:
-    exif = photograph.exif
-    profile = images_exif.fitting_profile(photograph.icc_profile, grey=values.shape[2] < 3)
+def _encode(suffix: str, raster: Raster) -> bytes:
+    values, exif = raster.values, raster.exif
+    profile = images_exif.fitting_profile(raster.icc_profile, grey=values.shape[2] < 3)
     if suffix in (".tif", ".tiff"):
         return images_16bit.encode_tiff(values, exif=exif, icc_profile=profile)
     if values.dtype == np.uint16:

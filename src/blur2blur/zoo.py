@@ -45,7 +45,7 @@ ENTRIES: dict[str, Entry] = {
         sha256="b2b55e47c680622761123287235c2329c933056d4b4b302f0b033b3795d8692a",
         licence="Apache-2.0",
         trained_on="105 photographs under CC0, Unsplash, Pexels and CC BY licences, at half size",
-        recipe="blur2blur train converter --data PHOTOS --preset generic-small -o RUN, in three runs",
+        recipe="blur2blur train converter --data PHOTOS --preset generic-small -o RUN, in 3 runs",
         result="made-up cameras over held-out photographs, with known-blur-small: 29.8 to 31.2 dB",
     ),
     "kernel-small": Entry(

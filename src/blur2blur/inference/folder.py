@@ -1,12 +1,16 @@
 """Files, folders and globs of photographs through a pipeline, one output file for each."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from blur2blur import images
 from blur2blur.errors import Blur2BlurError, InputError
 from blur2blur.files import refuse_file_in_the_way
+from blur2blur.images import Photograph, Raster
 from blur2blur.inference.pipeline import Pipeline
 
 CONVERTED_FOLDER = "converted"
@@ -77,23 +81,46 @@ def run(
 ) -> list[Failure]:
     """Do every photograph that can be done; outputs that exist are replaced, each whole or not.
 
+    While one photograph is computed, one thread decodes the next and another writes the last. Both
+    wait for the computation and it for them, so that beside it memory holds at most one photograph
+    decoded ahead and one being written, as whole numbers (3 bytes per pixel at 8 bits per channel).
+    Whatever ends the run, a file that is being written is finished first.
+
     Args:
         pipeline: what to put them through.
         jobs: as `plan` returns them.
-        on_photograph: told (photographs done, the next one) before each.
-        on_tile: told (tiles done, tiles in all) of the current photograph.
+        on_photograph: told (photographs computed, the next one) before each, in this thread.
+        on_tile: told (tiles done, tiles in all) of the current photograph, in this thread.
 
     Returns:
-        Those that failed.
+        Those that failed, in the order of `jobs`.
     """
-    failures: list[Failure] = []
-    for done, job in enumerate(jobs):
-        on_photograph(done, job)
-        try:
-            process(pipeline, job, on_tile=on_tile)
-        except Blur2BlurError as error:
-            failures.append(Failure(job=job, error=error))
-    return failures
+    errors: dict[Job, Blur2BlurError] = {}
+
+    def write(job: Job, files: list[tuple[Path, Raster]]) -> None:
+        with _noted(errors, job):
+            _write(files)
+
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        ahead = deque(reader.submit(_read, job) for job in jobs[:1])
+        behind: deque[Future[None]] = deque()
+        for done, job in enumerate(jobs):
+            on_photograph(done, job)
+            ahead.extend(reader.submit(_read, following) for following in jobs[done + 1 : done + 2])
+            with _noted(errors, job):
+                # unnamed, because a name would keep its pixels while the next one is computed
+                behind.append(
+                    writer.submit(
+                        write,
+                        job,
+                        _deblur(pipeline, job, _photograph(ahead.popleft()), on_tile=on_tile),
+                    )
+                )
+            if len(behind) > 1:
+                behind.popleft().result()
+    for written in behind:
+        written.result()
+    return [Failure(job=job, error=errors[job]) for job in jobs if job in errors]
 
 
 def process(
@@ -105,18 +132,53 @@ def process(
         InputError: the photograph cannot be read or an output cannot be written.
         CheckpointError: the networks fail on it.
     """
+    _write(_deblur(pipeline, job, images.to_photograph(_read(job)), on_tile=on_tile))
+
+
+def _read(job: Job) -> Raster:
     if job.output.suffix.lower() not in images.SUFFIXES:
         known = " ".join(sorted(images.SUFFIXES))
         raise InputError(f"{job.source} is not one of {known}")
-    photograph = images.read(job.source)
+    return images.decode(job.source)
+
+
+def _photograph(decoded: Future[Raster]) -> Photograph:
+    return images.to_photograph(decoded.result())
+
+
+def _deblur(
+    pipeline: Pipeline,
+    job: Job,
+    photograph: Photograph,
+    *,
+    on_tile: Callable[[int, int], None] | None,
+) -> list[tuple[Path, Raster]]:
+    """Return the files to write and what they are to hold."""
     if job.converted is None:
         pipeline(photograph.pixels, out=photograph.pixels, on_tile=on_tile)
-    else:
-        result = pipeline.run(photograph.pixels, on_tile=on_tile)
-        photograph = replace(photograph, pixels=result.deblurred)
-        if result.converted is not None:
-            images.write(job.converted, replace(photograph, pixels=result.converted))
-    images.write(job.output, photograph)
+        return [(job.output, images.to_raster(job.output, photograph))]
+    result = pipeline.run(photograph.pixels, on_tile=on_tile)
+    made = [(job.converted, result.converted), (job.output, result.deblurred)]
+    return [
+        (path, images.to_raster(path, replace(photograph, pixels=pixels)))
+        for path, pixels in made
+        if pixels is not None
+    ]
+
+
+def _write(files: Sequence[tuple[Path, Raster]]) -> None:
+    for path, raster in files:
+        images.encode(path, raster)
+
+
+@contextmanager
+def _noted(errors: dict[Job, Blur2BlurError], job: Job) -> Generator[None]:
+    """Keep a photograph's error, without the frames that would keep its pixels in memory."""
+    try:
+        yield
+    except Blur2BlurError as error:
+        error.__cause__ = error.__context__ = None
+        errors[job] = error.with_traceback(None)
 
 
 def _expand(text: str, out: Path) -> Iterator[tuple[Path, PurePath]]:

@@ -1,0 +1,115 @@
+"""A photograph as values in [0, 1] and as the whole numbers of its file, and the way between."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blur2blur.errors import InputError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+
+BAND_ROWS = 256
+"""Rows that are converted at once: copies of whole photographs would set the peak of memory."""
+
+_DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
+_ALPHA_SUFFIXES = _DEEP_SUFFIXES | {".webp"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Photograph:
+    """One photograph, upright, with what its file must keep.
+
+    `dataclasses.replace(photograph, pixels=...)` carries the metadata over to a result.
+
+    Attributes:
+        pixels: float32 `3 H W` in [0, 1], sRGB-encoded; a grey file's channel three times.
+        alpha: float32 `1 H W` in [0, 1], not multiplied into the colour; None where opaque.
+        grey: the file held one colour channel, and is written back as one.
+        bit_depth: bits per channel of the file.
+        exif: the EXIF block as a TIFF stream, its orientation reset to upright.
+        icc_profile: the colour profile of the pixels.
+    """
+
+    pixels: Tensor
+    alpha: Tensor | None = None
+    grey: bool = False
+    bit_depth: Literal[8, 16] = 8
+    exif: bytes | None = None
+    icc_profile: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Raster:
+    """The same as whole numbers, as files hold it: a quarter of the memory, or half at 16 bits.
+
+    Attributes:
+        values: uint8 or uint16 `H W C`, upright, sRGB; C = 1 (grey), 2 (grey, alpha), 3 or 4.
+        exif: as in `Photograph`.
+        icc_profile: likewise.
+    """
+
+    values: NDArray[np.uint8] | NDArray[np.uint16]
+    exif: bytes | None
+    icc_profile: bytes | None
+
+
+def to_photograph(raster: Raster) -> Photograph:
+    """Turn the numbers of a file into values in [0, 1]."""
+    height, width, channels = raster.values.shape
+    levels = np.iinfo(raster.values.dtype).max
+    planes = torch.from_numpy(raster.values.transpose(2, 0, 1).astype(np.float32, order="C"))
+    planes /= levels
+    grey = channels < 3
+    return Photograph(
+        pixels=planes[:1].expand(3, height, width).clone() if grey else planes[:3],
+        alpha=planes[-1:].clone() if channels in (2, 4) else None,
+        grey=grey,
+        bit_depth=16 if levels > 255 else 8,
+        exif=raster.exif,
+        icc_profile=raster.icc_profile,
+    )
+
+
+def to_raster(path: Path, photograph: Photograph) -> Raster:
+    """Round a photograph to the numbers that a file of that suffix will hold.
+
+    Bit depth, alpha and one grey channel are kept where the format can: 16 bits in PNG and TIFF,
+    alpha in PNG, TIFF and WebP. Values are clamped to [0, 1].
+
+    Raises:
+        InputError: a suffix that is not in SUFFIXES, values that are not finite.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        known = " ".join(sorted(SUFFIXES))
+        raise InputError(f"cannot write {path}: the suffix must be one of {known}")
+    pixels = photograph.pixels
+    if pixels.ndim != 3 or pixels.shape[0] != 3:
+        raise ValueError(f"pixels are 3 H W, not {tuple(pixels.shape)}")
+    deep = photograph.bit_depth == 16 and suffix in _DEEP_SUFFIXES
+    alpha = photograph.alpha if suffix in _ALPHA_SUFFIXES else None
+    # neither OpenCV nor Pillow reads or writes 16-bit grey with alpha: that becomes colour
+    colours = 1 if photograph.grey and not (deep and alpha is not None) else 3
+    shape = (*pixels.shape[1:], colours if alpha is None else colours + 1)
+    values = np.empty(shape, np.uint16) if deep else np.empty(shape, np.uint8)
+    for top in range(0, shape[0], BAND_ROWS):
+        rows = slice(top, top + BAND_ROWS)
+        band = pixels[:, rows].detach().to("cpu", torch.float32)
+        if not torch.isfinite(band).all():
+            raise InputError(f"cannot write {path}: the result holds values that are not finite")
+        band = band.mean(dim=0, keepdim=True) if photograph.grey else band
+        values[rows, :, :colours] = _rounded(band, levels=65535 if deep else 255)
+        if alpha is not None:
+            values[rows, :, colours:] = _rounded(alpha[:, rows], levels=65535 if deep else 255)
+    return Raster(values=values, exif=photograph.exif, icc_profile=photograph.icc_profile)
+
+
+def _rounded(planes: Tensor, *, levels: int) -> NDArray[np.float32]:
+    """Return C H W in [0, 1] as whole numbers from 0 to `levels`, `H W C`."""
+    whole = planes.detach().to("cpu", torch.float32).clamp(0, 1).mul(levels).round()
+    return whole.permute(1, 2, 0).numpy()

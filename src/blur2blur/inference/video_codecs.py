@@ -68,9 +68,25 @@ class Quality:
         """
         if self.codec != AUTO and self.codec not in CODECS:
             raise ConfigError(f"there is no codec '{self.codec}'; known: {', '.join(CODECS)}")
-        if self.crf is None or self.codec == AUTO:
-            return
-        _check_crf(self.codec, self.crf)
+        if self.crf is not None and self.codec != AUTO:
+            _check_crf(self.codec, self.crf)
+
+    def check_container(self, output: Path) -> tuple[str, tuple[str, ...]]:
+        """Return FFmpeg's name of an output's container and the codecs it holds.
+
+        Raises:
+            ConfigError: an unknown suffix, or a codec that the container does not hold.
+        """
+        suffix = output.suffix.lower()
+        if suffix not in _CONTAINERS:
+            known = " ".join(sorted(_CONTAINERS))
+            raise ConfigError(f"clips cannot be written as {output}; choose one of {known}")
+        container, held = _CONTAINERS[suffix]
+        if self.codec not in (AUTO, *held):
+            raise ConfigError(
+                f"{suffix} does not hold {self.codec} ({output}); use {', '.join(held)}, or .mkv"
+            )
+        return container, held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,20 +117,14 @@ def choose(
         ConfigError: an unknown suffix, a codec that the container cannot hold or that the
             installed av cannot encode, a crf that the codec does not take.
     """
-    suffix = output.suffix.lower()
-    if suffix not in _CONTAINERS:
-        known = " ".join(sorted(_CONTAINERS))
-        raise ConfigError(f"{output}: clips are written as {known}")
-    container, held = _CONTAINERS[suffix]
     quality.check()
+    container, held = quality.check_container(output)
     name = quality.codec
     if name == AUTO:
         possible = [own for own in (codec, *held) if own in held and _encoder(own) is not None]
         if not possible:
             raise ConfigError(f"the installed av encodes none of {', '.join(held)}")
         name = possible[0]
-    if name not in held:
-        raise ConfigError(f"{suffix} does not hold {name}; use one of {', '.join(held)}, or .mkv")
     encoder = _encoder(name)
     if encoder is None:
         raise ConfigError(f"the installed av cannot encode {name}; use another codec")

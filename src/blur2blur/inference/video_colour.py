@@ -111,7 +111,7 @@ def read_planes(frame: "VideoFrame") -> list[Tensor]:
     planes: list[Tensor] = []
     deep = frame.format.components[0].bits > 8
     for plane in frame.planes:
-        samples = np.frombuffer(plane, np.uint16 if deep else np.uint8)
+        samples = np.frombuffer(memoryview(plane), np.uint16 if deep else np.uint8)
         samples = samples.reshape(plane.height, -1)[:, : plane.width]
         planes.append(torch.from_numpy(samples.astype(np.int32)))
     return planes

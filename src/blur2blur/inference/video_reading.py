@@ -1,5 +1,6 @@
 """Clips, frame by frame: what is decoded, and what passes by as it is."""
 
+import importlib.util
 import logging
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -71,10 +72,8 @@ class Clip:
 
 def require_av() -> None:
     """Raise a ConfigError where the extra is not installed."""
-    try:
-        import av  # noqa: F401
-    except ImportError as error:
-        raise ConfigError("clips need the package av: pip install 'blur2blur[video]'") from error
+    if importlib.util.find_spec("av") is None:
+        raise ConfigError("clips need the package av: pip install 'blur2blur[video]'")
 
 
 @contextmanager
@@ -146,9 +145,10 @@ def _decode(
     try:
         for packet in container.demux():
             end = max(end, _end_of(packet))
-            if packet.stream_index in copied_indices and packet.dts is not None:
+            index = packet.stream.index  # the packets that end the streams have no other
+            if index in copied_indices and packet.dts is not None:
                 waiting.append(packet)
-            if packet.stream_index != video.index:
+            if index != video.index:
                 continue
             seen += packet.size > 0
             for frame in video.decode(packet):
@@ -172,7 +172,7 @@ def _damaged(path: Path, good: int, why: str) -> InputError:
 
 def _end_of(packet: "Packet[Stream]") -> Fraction:
     """Return when a packet ends, in seconds."""
-    if packet.pts is None or packet.time_base is None:
+    if packet.pts is None:
         return Fraction(0)
     return (packet.pts + (packet.duration or 0)) * packet.time_base
 

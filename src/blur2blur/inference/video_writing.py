@@ -1,11 +1,12 @@
 """A clip written as another one was read: time stamps, rotation, colour tags, sound."""
 
 import logging
+import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from torch import Tensor
@@ -17,6 +18,7 @@ from blur2blur.inference.video_reading import Clip, reason_of
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
+    from av.buffer import Buffer
     from av.container import OutputContainer
     from av.stream import Stream
     from av.video.stream import VideoStream
@@ -97,7 +99,11 @@ def opened(
     from av.error import FFmpegError
 
     with _explained(output):
-        container = av.open(str(path), "w", format=encoding.container)
+        options: dict[str, str] = {}
+        if encoding.container in ("mp4", "mov"):
+            # else the time of the first frame is rounded to milliseconds
+            options["movie_timescale"] = str(_time_base(first).denominator)
+        container = av.open(str(path), "w", format=encoding.container, options=options)
         try:
             video = _add_video(container, clip, first, encoding)
             copies = _add_copies(container, clip, output)
@@ -130,9 +136,12 @@ def _add_video(
 ) -> "VideoStream":
     from av.codec.context import Flags
 
+    if encoding.encoder == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # errors only; it has no other way to be quiet
     source = clip.video
-    stream = container.add_stream(
-        encoding.encoder, source.average_rate or source.guessed_rate, dict(encoding.options)
+    rate = source.average_rate or source.guessed_rate
+    stream = cast(
+        "VideoStream", container.add_stream(encoding.encoder, rate, dict(encoding.options))
     )
     context = stream.codec_context
     context.width, context.height = first.width, first.height
@@ -190,12 +199,10 @@ def _time_base(frame: "VideoFrame") -> Fraction:
 
 def _display_matrix(frame: "VideoFrame") -> list[int] | None:
     """Return the nine numbers by which players turn or mirror the stored frames."""
-    from av.sidedata.sidedata import Type
-
-    for side_data in frame.side_data.values():
-        if side_data.type == Type.DISPLAYMATRIX:
-            return [int(value) for value in np.frombuffer(side_data, np.int32)]
-    return None
+    side_data = cast("Mapping[str, Buffer]", frame.side_data).get("DISPLAYMATRIX")
+    if side_data is None:
+        return None
+    return [int(value) for value in np.frombuffer(bytes(side_data), np.int32)]
 
 
 def _kept(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -55,9 +55,7 @@ def deblur(
     ] = False,
     codec: Annotated[
         str,
-        typer.Option(
-            help="Of clips: auto (their own, or h264), h264, hevc, av1, vp9, prores, ffv1."
-        ),
+        typer.Option(help="Of clips: auto (their own), h264, hevc, av1, vp9, prores, ffv1."),
     ] = "auto",
     crf: Annotated[
         int | None,

@@ -206,7 +206,7 @@ def layout_of(pixels: "VideoFormat") -> Layout:
         raise ConfigError(f"frames of {pixels.name} are not handled; convert the clip first")
     if pixels.is_rgb or pixels.has_palette:
         return LAYOUTS[f"gbrp{deep}"]
-    if not any(component.is_chroma for component in pixels.components):
+    if sum(not component.is_alpha for component in pixels.components) == 1:
         return LAYOUTS[f"gray{deep}"]
     if pixels.chroma_width(64) == 64:
         return LAYOUTS[f"yuv444p{deep}"]

@@ -27,6 +27,8 @@ _COPIED = ("audio", "subtitle")
 # ColorTransfer codes of H.273
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
+_SLACK_SECONDS = Fraction(1, 20)
+
 _log = logging.getLogger(__name__)
 
 
@@ -141,16 +143,15 @@ def _decode(
 
     copied_indices = {stream.index for stream in copied}
     waiting: list[Packet[Stream]] = []
-    good, seen, end = 0, 0, Fraction(0)
+    good, extent = 0, _Extent()
     try:
         for packet in container.demux():
-            end = max(end, _end_of(packet))
+            extent.add(packet, video)
             index = packet.stream.index  # the packets that end the streams have no other
             if index in copied_indices and packet.dts is not None:
                 waiting.append(packet)
             if index != video.index:
                 continue
-            seen += packet.size > 0
             for frame in video.decode(packet):
                 if frame.is_corrupt or packet.is_corrupt:
                     raise _damaged(path, good, "the next one is damaged")
@@ -159,7 +160,7 @@ def _decode(
                 waiting = []
     except FFmpegError as error:
         raise _damaged(path, good, reason_of(error)) from error
-    if _is_cut_short(container, video, packets=seen, end=end):
+    if _is_cut_short(container, video, extent):
         raise _damaged(path, good, "the file is cut short")
     yield Step(frame=None, packets=waiting)
 
@@ -170,26 +171,42 @@ def _damaged(path: Path, good: int, why: str) -> InputError:
     )
 
 
-def _end_of(packet: "Packet[Stream]") -> Fraction:
-    """Return when a packet ends, in seconds."""
-    if packet.pts is None:
-        return Fraction(0)
-    return (packet.pts + (packet.duration or 0)) * packet.time_base
+@dataclass(slots=True)
+class _Extent:
+    """What was found in a file: its video packets, and seconds from the first to the last end."""
+
+    packets: int = 0
+    begin: Fraction | None = None
+    end: Fraction = Fraction(0)
+    longest: Fraction = Fraction(0)
+    _last: Fraction | None = None
+
+    def add(self, packet: "Packet[Stream]", video: "VideoStream") -> None:
+        """Count a packet of any stream; `longest` is the longest step between video packets."""
+        if packet.pts is None:
+            return
+        start = packet.pts * packet.time_base
+        self.begin = start if self.begin is None else min(self.begin, start)
+        self.end = max(self.end, start + (packet.duration or 0) * packet.time_base)
+        if packet.stream.index == video.index:
+            self.packets += 1
+            if self._last is not None:
+                self.longest = max(self.longest, abs(start - self._last))
+            self._last = start
 
 
-def _is_cut_short(
-    container: "InputContainer", video: "VideoStream", *, packets: int, end: Fraction
-) -> bool:
+def _is_cut_short(container: "InputContainer", video: "VideoStream", extent: _Extent) -> bool:
     """Tell whether a file ended before what its header promises.
 
     FFmpeg ends such a file without an error. MP4 and MOV list their samples, less those that an
-    edit leaves out; Matroska and WebM state a duration.
+    edit leaves out; Matroska and WebM state a duration, but not that of the last frame.
     """
     if "mp4" in container.format.name:
-        return packets < len(video.index_entries)
+        return extent.packets < len(video.index_entries)
     if "matroska" in container.format.name and container.duration:
-        slack = 2 / (video.average_rate or Fraction(10))
-        return end + slack < Fraction(container.duration, 1_000_000)
+        found = extent.end - (extent.begin or 0)
+        slack = extent.longest + _SLACK_SECONDS
+        return found + slack < Fraction(container.duration, 1_000_000)
     return False
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
+# Above it, what a file says is the unit of its time stamps.
+_MOST_FRAMES_PER_SECOND = 480
+
 _log = logging.getLogger(__name__)
 
 # What a file says of its container or encoder, which are others now.
@@ -139,9 +142,8 @@ def _add_video(
     if encoding.encoder == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # errors only; it has no other way to be quiet
     source = clip.video
-    rate = source.average_rate or source.guessed_rate
     stream = cast(
-        "VideoStream", container.add_stream(encoding.encoder, rate, dict(encoding.options))
+        "VideoStream", container.add_stream(encoding.encoder, _rate(source), dict(encoding.options))
     )
     context = stream.codec_context
     context.width, context.height = first.width, first.height
@@ -159,6 +161,14 @@ def _add_video(
         stream.set_display_matrix(matrix)
     stream.metadata.update(_kept(source.metadata))
     return stream
+
+
+def _rate(source: "VideoStream") -> Fraction:
+    """Return frames per second, from which encoders choose levels; time stamps do not need it."""
+    for rate in (source.average_rate, source.guessed_rate):
+        if rate and rate <= _MOST_FRAMES_PER_SECOND:
+            return rate
+    return Fraction(30)
 
 
 def _add_copies(container: "OutputContainer", clip: Clip, output: Path) -> "dict[int, Stream]":

@@ -36,6 +36,7 @@ def make(
     transfer: int = 1,
     sound: str | None = None,
     turned: int = 0,
+    pictures: Sequence[np.ndarray] | None = None,
 ) -> Path:
     """Write a clip of FRAMES frames; lossless with libx264 and ffv1."""
     with av.open(str(path), "w") as container:
@@ -50,7 +51,7 @@ def make(
         if turned:
             stream.set_display_rotation(turned)
         audio = container.add_stream(sound, rate=48_000) if sound else None
-        for number, (scene, time) in enumerate(zip(scenes(*size), times, strict=True)):
+        for number, (scene, time) in enumerate(zip(pictures or scenes(*size), times, strict=True)):
             frame = av.VideoFrame.from_ndarray(scene).reformat(
                 format=pixels,
                 dst_colorspace={1: 1, 6: 5, 9: 9}[matrix],

@@ -22,6 +22,7 @@ import torch
 import typer.main
 from typer.testing import CliRunner
 
+import clips
 import dataset_trees
 from blur2blur import checkpoints, images, networks, settings, zoo
 from blur2blur.blur import CameraSettings, load_camera
@@ -145,6 +146,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for side in ("phone/trainB", "phone/trainD", "phone/testB", "pairs/sharp"):
                 images.write_rgb(root / side / file, sharp)
     shutil.copy(root / "photos/IMG_0001.jpg", root / "photo.jpg")
+    clips.make(root / "clip.mp4")
     for role in TASKS:
         tiny_network(role, root / "runs" / role / "best.safetensors")
     foreign_weights(root)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from blur2blur.cli import deblur_clips
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,11 +20,15 @@ NO_CONVERTER = "none"
 
 def deblur(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Image files, folders, or globs.")
+        list[str], typer.Argument(metavar="INPUT", help="Image files, clips, folders, or globs.")
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Output folder; files of the same name are replaced."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Output folder; files of the same name are replaced. For one clip, a clip.",
+        ),
     ],
     converter: Annotated[
         str | None,
@@ -64,18 +70,28 @@ def deblur(
         bool,
         typer.Option("--save-converted", help="Keep the converted images too, in OUT/converted."),
     ] = False,
+    codec: Annotated[
+        str,
+        typer.Option(help="Of clips: auto (their own), h264, hevc, av1, vp9, prores, ffv1."),
+    ] = "auto",
+    crf: Annotated[
+        int | None,
+        typer.Option(help="Quality of clips, 0 the best; default by codec, such as 18 for h264."),
+    ] = None,
 ) -> None:
-    """Deblur photographs of any size, tile by tile.
+    """Deblur photographs of any size, tile by tile, and clips of any length, frame by frame.
 
-    The outputs keep size, name, bit depth, EXIF and colour profile.
+    The outputs keep size, name, bit depth, EXIF and colour profile; clips keep time stamps and
+    sound.
 
-    Photographs that cannot be done are listed at the end; the exit code is then 1.
+    What cannot be done is listed at the end; the exit code is then 1.
     """
     from blur2blur import zoo
     from blur2blur.errors import ConfigError
     from blur2blur.files import make_folder
-    from blur2blur.inference import folder
+    from blur2blur.inference import folder, video_plan
     from blur2blur.inference.pipeline import Pipeline
+    from blur2blur.inference.video_codecs import Quality
 
     if converter is None and deblurrer == zoo.DEFAULT_DEBLURRER:
         converter = zoo.DEFAULT_CONVERTER
@@ -83,7 +99,12 @@ def deblur(
         converter = None
     if save_converted and converter is None:
         raise ConfigError("--save-converted needs --converter: without one nothing is converted")
-    jobs = folder.plan(inputs, out, save_converted=save_converted)
+    quality = Quality(codec=codec, crf=crf)
+    clips = video_plan.plan(inputs, out, quality)
+    if save_converted and clips.jobs:
+        raise ConfigError("--save-converted keeps photographs, not clips; leave it out")
+    photographs = clips.others
+    jobs = folder.plan(photographs, out, save_converted=save_converted) if photographs else []
     pipeline = Pipeline.from_files(
         converter,
         deblurrer,
@@ -95,13 +116,16 @@ def deblur(
         batch_size=batch,
         ensemble=cast("Ensemble", ensemble),
     )
-    make_folder(out)
-    failures = run_with_progress(pipeline, jobs)
-    typer.echo(f"{len(jobs) - len(failures)} of {len(jobs)} photographs deblurred into {out}")
-    if failures:
+    make_folder(out.parent if clips.one_file else out)
+    errors = [failure.error for failure in run_with_progress(pipeline, jobs)] if jobs else []
+    if jobs:
+        typer.echo(f"{len(jobs) - len(errors)} of {len(jobs)} photographs deblurred into {out}")
+    if clips.jobs:
+        errors += deblur_clips.run(pipeline, clips, quality, out)
+    if errors:
         typer.echo("these failed:", err=True)
-        for failure in failures:
-            typer.echo(f"  {failure.error}", err=True)
+        for error in errors:
+            typer.echo(f"  {error}", err=True)
         raise typer.Exit(1)
 
 

@@ -192,8 +192,8 @@ def _expand(text: str, out: Path) -> Iterator[tuple[Path, PurePath]]:
         if root.resolve() == out.resolve():
             raise InputError(f"the output folder {out} is the input folder; choose another one")
         found = images.find_images(root)
-    elif _GLOB_CHARACTERS & set(text):
-        root, pattern = _split_glob(path)
+    elif has_wildcard(text):
+        root, pattern = split_glob(path)
         found = sorted(match for match in root.glob(pattern) if _is_image(match))
     else:
         raise InputError(f"no file or folder {text}")
@@ -206,7 +206,12 @@ def _expand(text: str, out: Path) -> Iterator[tuple[Path, PurePath]]:
         yield image, image.relative_to(root)
 
 
-def _split_glob(path: Path) -> tuple[Path, str]:
+def has_wildcard(text: str) -> bool:
+    """Tell whether an input that is no file or folder is a glob."""
+    return bool(_GLOB_CHARACTERS & set(text))
+
+
+def split_glob(path: Path) -> tuple[Path, str]:
     """Return the folder before the first part with a wildcard, and the rest."""
     parts = path.parts
     first = next(i for i, part in enumerate(parts) if _GLOB_CHARACTERS & set(part))

@@ -1,0 +1,309 @@
+"""Clips through a pipeline: what is kept, what is refused, what is held."""
+
+import logging
+import threading
+import weakref
+from pathlib import Path
+from time import sleep
+
+import numpy as np
+import pytest
+import torch
+
+from blur2blur import networks
+from blur2blur.errors import Blur2BlurError, ConfigError, InputError
+from blur2blur.inference import Pipeline, video, video_codecs
+from blur2blur.inference.video_codecs import CODECS, Quality
+
+av = pytest.importorskip("av")
+clips = pytest.importorskip("clips")
+
+LOSSLESS = Quality(codec="ffv1")
+
+
+@pytest.fixture(scope="module")
+def identity() -> Pipeline:
+    """Untrained networks begin as the identity."""
+    network = networks.build("mimo_unet", base_channels=4, blocks=1)
+    return Pipeline(network, device="cpu")
+
+
+class Brighter:
+    """Stands in for a pipeline; adds a tenth, and tells how many of its results are alive."""
+
+    def __init__(self) -> None:
+        self.alive, self.most_alive, self.lock = 0, 0, threading.Lock()
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        for tensor in (pixels, result := (pixels + 0.1).clamp(0, 1)):
+            with self.lock:
+                self.alive += 1
+                self.most_alive = max(self.most_alive, self.alive)
+            weakref.finalize(tensor, self._died)
+        return result
+
+    def _died(self) -> None:
+        with self.lock:
+            self.alive -= 1
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("times", [clips.CONSTANT, clips.VARIABLE], ids=["constant", "variable"])
+def test_time_stamps_are_kept(tmp_path: Path, identity: Pipeline, suffix: str, times: list[int]):
+    source = clips.make(tmp_path / f"in{suffix}", times=times, sound="aac")
+    output = tmp_path / f"out{suffix}"
+    video.process(identity, source, output)
+    assert len(clips.times(output)) == clips.FRAMES
+    assert clips.times(output) == clips.times(source)
+    if suffix != ".mkv":  # which stores milliseconds
+        assert clips.times(output) == [time * clips.TIME_BASE for time in times]
+
+
+def test_times_of_a_transport_stream_are_kept_in_mp4(tmp_path: Path, identity: Pipeline):
+    source = clips.make(tmp_path / "in.ts")
+    video.process(identity, source, tmp_path / "out.mp4")
+    assert clips.times(tmp_path / "out.mp4") == clips.times(source)
+
+
+def test_sound_is_copied(tmp_path: Path, identity: Pipeline):
+    source = clips.make(tmp_path / "in.mp4", sound="aac")
+    video.process(identity, source, tmp_path / "out.mp4")
+    assert clips.packets(tmp_path / "out.mp4", "audio") == clips.packets(source, "audio")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("degrees", [90, -90, 180])
+def test_frames_stay_as_stored_and_rotation_is_kept(
+    tmp_path: Path, identity: Pipeline, suffix: str, degrees: int
+):
+    source = clips.make(tmp_path / f"in{suffix}", turned=degrees)
+    output = tmp_path / f"out{suffix}"
+    video.process(identity, source, output)
+    (first, *_) = clips.decoded(output)
+    assert abs(first.rotation) == abs(degrees)
+    assert first.rotation == clips.decoded(source)[0].rotation
+    assert (first.width, first.height) == (64, 48)
+
+
+@pytest.mark.parametrize("matrix", [1, 6, 9], ids=["bt709", "bt601", "bt2020"])
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p", "yuv422p10le"])
+def test_an_identity_gives_back_every_sample_and_tag(
+    tmp_path: Path, identity: Pipeline, matrix: int, full: bool, pixels: str
+):
+    source = clips.make(tmp_path / "in.mkv", matrix=matrix, full_range=full, pixels=pixels)
+    video.process(identity, source, tmp_path / "out.mkv", quality=LOSSLESS)
+    before, after = clips.decoded(source)[0], clips.decoded(tmp_path / "out.mkv")[0]
+    for tag in ("colorspace", "color_range", "color_primaries", "color_trc"):
+        assert getattr(after, tag) == getattr(before, tag), tag
+    assert after.format.name.replace("j", "") == pixels
+    pairs = zip(clips.samples(source), clips.samples(tmp_path / "out.mkv"), strict=True)
+    assert all(np.array_equal(*planes) for pair in pairs for planes in zip(*pair, strict=True))
+
+
+def test_networks_see_the_colours_that_a_viewer_sees(tmp_path: Path):
+    """The frames were made of RGB scenes, by FFmpeg; chroma at full size, so nothing blurs it."""
+    seen: list[torch.Tensor] = []
+
+    def look(pixels: torch.Tensor) -> torch.Tensor:
+        seen.append(pixels)
+        return pixels
+
+    bars = np.zeros((48, 64, 3), np.uint8)
+    for number, colour in enumerate([(200, 30, 30), (30, 200, 30), (30, 30, 200), (90, 90, 90)]):
+        bars[:, 16 * number : 16 * (number + 1)] = colour
+    expected = torch.from_numpy(bars).permute(2, 0, 1) / 255
+    for matrix, full in ((1, False), (6, False), (6, True), (9, True)):
+        source = clips.make(
+            tmp_path / f"{matrix}{full}.mkv", pixels="yuv444p", matrix=matrix, full_range=full,
+            pictures=[bars] * clips.FRAMES,
+        )  # fmt: skip
+        video.process(look, source, tmp_path / "out.mkv", quality=LOSSLESS)
+        assert (seen[0] - expected).abs().max() < 3 / 255
+        seen.clear()
+
+
+def test_a_change_reaches_the_file(tmp_path: Path):
+    source = clips.make(tmp_path / "in.mkv")
+    video.process(Brighter(), source, tmp_path / "out.mkv", quality=LOSSLESS)
+    before, after = clips.samples(source)[0], clips.samples(tmp_path / "out.mkv")[0]
+    assert np.median(after[0] - before[0]) == pytest.approx(21.9, abs=0.6)  # a tenth of 219
+    assert abs(np.median(after[1] - before[1])) <= 1
+
+
+@pytest.mark.parametrize(
+    ("suffix", "quality", "pixels"),
+    [
+        (".mp4", Quality(codec="h264", crf=0), "yuv444p"),
+        (".mkv", Quality(codec="ffv1"), "yuv420p"),
+        (".webm", Quality(codec="vp9"), "yuv420p"),
+    ],
+)
+def test_odd_sides_are_kept(
+    tmp_path: Path, identity: Pipeline, suffix: str, quality: Quality, pixels: str
+):
+    source = clips.make(tmp_path / "in.mkv", codec="ffv1", size=(65, 47))
+    video.process(identity, source, tmp_path / f"out{suffix}", quality=quality)
+    (first, *_) = clips.decoded(tmp_path / f"out{suffix}")
+    assert (first.width, first.height, first.format.name) == (65, 47, pixels)
+    difference = clips.samples(source)[0][0] - clips.samples(tmp_path / f"out{suffix}")[0][0]
+    assert np.abs(difference).mean() < 3
+
+
+def test_av1_refuses_odd_sides_in_one_line(tmp_path: Path, identity: Pipeline):
+    source = clips.make(tmp_path / "in.mkv", codec="ffv1", size=(65, 47))
+    with pytest.raises(ConfigError, match="whose sides are odd; use h264 or hevc"):
+        video.process(identity, source, tmp_path / "out.mkv", quality=Quality(codec="av1"))
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_codec_is_written_and_ten_bits_are_kept_where_it_can(
+    tmp_path: Path, identity: Pipeline, codec: str
+):
+    source = clips.make(tmp_path / "in.mkv", pixels="yuv420p10le", size=(128, 96))
+    video.process(identity, source, tmp_path / "out.mkv", quality=Quality(codec=codec))
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.streams.video[0].codec_context.codec.canonical_name == codec
+    (first, *_) = clips.decoded(tmp_path / "out.mkv")
+    assert first.format.components[0].bits == (8 if codec == "vp9" else 10)
+
+
+@pytest.mark.parametrize(
+    ("made_with", "suffix", "codec"),
+    [("libx264", ".mp4", "h264"), ("ffv1", ".mkv", "ffv1"), ("mpeg4", ".mkv", "h264"),
+     ("libx264", ".webm", "vp9")],
+)  # fmt: skip
+def test_the_codec_is_the_clips_own_where_it_can_be(
+    tmp_path: Path, identity: Pipeline, made_with: str, suffix: str, codec: str
+):
+    source = clips.make(tmp_path / "in.mkv", codec=made_with)
+    video.process(identity, source, tmp_path / f"out{suffix}")
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        assert container.streams.video[0].codec_context.codec.canonical_name == codec
+
+
+def test_containers_hold_what_is_said_of_them(tmp_path: Path):
+    for suffix in video_codecs.WRITTEN_SUFFIXES:
+        container, held = Quality().check_container(Path(f"x{suffix}"))
+        for codec in held:
+            with av.open(str(tmp_path / f"x{suffix}"), "w", format=container) as file:
+                file.add_stream(CODECS[codec].encoders[0], rate=30)
+
+
+def test_high_dynamic_range_is_warned_of(
+    tmp_path: Path, identity: Pipeline, caplog: pytest.LogCaptureFixture
+):
+    source = clips.make(tmp_path / "in.mkv", pixels="yuv420p10le", matrix=9, transfer=16)
+    with caplog.at_level(logging.WARNING):
+        video.process(identity, source, tmp_path / "out.mkv")
+    assert "high dynamic range (PQ)" in caplog.text
+    assert clips.decoded(tmp_path / "out.mkv")[0].color_trc == 16
+
+
+def _refused(pipeline: Pipeline, source: Path, output: Path, kind: type[Blur2BlurError]) -> str:
+    before = set(output.parent.iterdir())
+    with pytest.raises(kind) as caught:
+        video.process(pipeline, source, output)
+    assert set(output.parent.iterdir()) == before
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["in.mp4", "in.mkv"])
+def test_a_clip_cut_short_is_refused_with_the_last_good_frame(
+    tmp_path: Path, identity: Pipeline, name: str
+):
+    made = clips.make(tmp_path / f"whole-{name}", codec="ffv1" if "mkv" in name else "libx264")
+    if name == "in.mp4":  # with its header in front, as cameras of today and the web have it
+        front = tmp_path / f"front-{name}"
+        with (
+            av.open(str(front), "w", options={"movflags": "faststart"}) as out,
+            av.open(str(made)) as whole,
+        ):
+            stream = out.add_stream_from_template(whole.streams.video[0], opaque=True)
+            for packet in whole.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    out.mux(packet)
+        made = front
+    content = made.read_bytes()
+    (tmp_path / name).write_bytes(content[: len(content) * 6 // 10])
+    message = _refused(identity, tmp_path / name, tmp_path / f"out-{name}", InputError)
+    assert "is damaged after frame " in message
+
+
+def test_what_is_no_clip_is_refused(tmp_path: Path, identity: Pipeline):
+    out = tmp_path / "out.mp4"
+    (tmp_path / "text.mp4").write_text("no clip " * 100)
+    (tmp_path / "empty.mp4").touch()
+    with av.open(str(tmp_path / "sound.m4a"), "w", format="mp4") as container:
+        audio = container.add_stream("aac", rate=48_000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 4800), np.float32), format="fltp")
+        frame.sample_rate, frame.pts = 48_000, 0
+        container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+    assert "is no clip" in _refused(identity, tmp_path / "text.mp4", out, InputError)
+    assert "is empty" in _refused(identity, tmp_path / "empty.mp4", out, InputError)
+    assert "holds no video (only: audio)" in _refused(
+        identity, tmp_path / "sound.m4a", out, InputError
+    )
+    assert "no file" in _refused(identity, tmp_path / "missing.mp4", out, InputError)
+
+
+def test_outputs_that_cannot_be_are_refused(tmp_path: Path, identity: Pipeline):
+    source = clips.make(tmp_path / "in.mp4", sound="aac")
+    assert "is the input" in _refused(identity, source, source, InputError)
+    assert "does not hold aac sound; write an .mkv" in _refused(
+        identity, source, tmp_path / "out.webm", InputError
+    )
+    assert "choose one of" in _refused(identity, source, tmp_path / "out.gif", ConfigError)
+
+
+def test_times_that_go_back_are_refused(tmp_path: Path, identity: Pipeline):
+    times = [0, 100, 200, 200, 300, 400, 500, 600]
+    source = clips.make(tmp_path / "in.mkv", codec="ffv1", times=times)
+    assert "time stamps do not rise" in _refused(identity, source, tmp_path / "out.mkv", InputError)
+
+
+def test_an_interruption_leaves_nothing(tmp_path: Path):
+    source = clips.make(tmp_path / "in.mp4")
+    seen = 0
+
+    def interrupted(pixels: torch.Tensor) -> torch.Tensor:
+        nonlocal seen
+        seen += 1
+        if seen == 5:
+            raise KeyboardInterrupt
+        return pixels
+
+    with pytest.raises(KeyboardInterrupt):
+        video.process(interrupted, source, tmp_path / "out" / "out.mp4")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_no_more_than_three_frames_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Though encoding is slow: one is computed, one encoded; input and output of each."""
+    add_change = video.video_colour.add_change
+
+    def slow(*arguments: object) -> list[torch.Tensor]:
+        sleep(0.05)
+        return add_change(*arguments)
+
+    monkeypatch.setattr(video.video_colour, "add_change", slow)
+    pipeline = Brighter()
+    source = clips.make(tmp_path / "in.mkv")
+    done: list[tuple[int, int | None]] = []
+    video.process(pipeline, source, tmp_path / "out.mkv", on_frame=lambda *told: done.append(told))
+    assert [number for number, _ in done] == list(range(1, clips.FRAMES + 1))
+    assert pipeline.most_alive <= 6
+    assert pipeline.alive == 0
+
+
+def test_without_av_it_says_what_to_install(
+    tmp_path: Path, identity: Pipeline, monkeypatch: pytest.MonkeyPatch
+):
+    source = clips.make(tmp_path / "in.mp4")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'blur2blur[video]'" in _refused(
+        identity, source, tmp_path / "out.mp4", ConfigError
+    )

@@ -15,6 +15,8 @@ from blur2blur.training import launch, loop
 from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
 
 MINUTES = "minutes.txt"
+EXACT = {"backend": "eager", "precision": "fp32"}
+"""How pipelines are run: alike on every machine."""
 
 Say = Callable[[str], None]
 
@@ -49,17 +51,17 @@ class Camera:
     def pipelines(self) -> dict[str, Pipeline]:
         """Return what each trained method makes of a photograph."""
         known = zoo.load_deblurrer(self.shared["known-only"])
-        made = {"known-only": Pipeline(known)}
+        made = {"known-only": Pipeline(known, **EXACT)}
         aware = self._best("camera-aware")
-        made["camera-aware"] = Pipeline.from_files(deblurrer=aware)
-        made["generic"] = Pipeline.from_files(self.shared["generic"], aware)
+        made["camera-aware"] = Pipeline.from_files(deblurrer=aware, **EXACT)
+        made["generic"] = Pipeline.from_files(self.shared["generic"], aware, **EXACT)
         for method in ("blur2blur", "reference"):
             if self._best(method).exists():
-                made[method] = Pipeline.from_files(self._best(method), aware)
+                made[method] = Pipeline.from_files(self._best(method), aware, **EXACT)
         for method in ("cyclegan", "upper-bound"):
             if self._best(method).exists():
                 role = "converter" if method == "cyclegan" else "deblurrer"
-                made[method] = Pipeline(zoo.load_own(str(self._best(method)), role=role))
+                made[method] = Pipeline(zoo.load_own(str(self._best(method)), role=role), **EXACT)
         return made
 
     def minutes(self, method: str) -> float | None:

@@ -73,28 +73,18 @@ def narrowed(camera: CameraSettings, generator: torch.Generator) -> CameraSettin
     """Return one camera of the many that ranges describe.
 
     Lens, light, noise and compression stay what they are from photograph to photograph and are
-    drawn once; motion is only as long as a drawn limit.
+    drawn once; motion is another every time, and keeps its ranges.
     """
 
-    def draw(ends: tuple[float, float]) -> float:
-        low, high = ends
-        return low + (high - low) * float(torch.rand((), generator=generator))
-
     def fixed(ends: tuple[float, float]) -> tuple[float, float]:
-        value = draw(ends)
+        low, high = ends
+        value = low + (high - low) * float(torch.rand((), generator=generator))
         return value, value
 
-    def shorter(ends: tuple[float, float]) -> tuple[float, float]:
-        return ends[0], draw(ends)
-
-    shake, linear, lens, noise, jpeg = (
-        camera.shake, camera.linear, camera.lens, camera.noise, camera.jpeg
-    )  # fmt: skip
+    lens, noise, jpeg = camera.lens, camera.noise, camera.jpeg
     quality = jpeg.quality and fixed(jpeg.quality)
     return camera.model_copy(
         update={
-            "shake": shake.model_copy(update={"length_px": shorter(shake.length_px)}),
-            "linear": linear.model_copy(update={"length_px": shorter(linear.length_px)}),
             "lens": lens.model_copy(
                 update={
                     "defocus_px": fixed(lens.defocus_px),

@@ -1,6 +1,7 @@
 """Networks written for other runtimes: ONNX, OpenVINO and torch.export, compared before kept."""
 
 import hashlib
+import io
 import logging
 import warnings
 from collections.abc import Callable, Generator
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from blur2blur import settings, zoo
 from blur2blur.checkpoints import HEADER_KEY, is_ours, read_header
-from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError
+from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError, InputError
 from blur2blur.files import atomic_files, refuse_file_in_the_way
 from blur2blur.inference import exported
 from blur2blur.inference.chain import Chain
@@ -75,16 +76,21 @@ def export(
     format = _format(out, format)
     require(*PACKAGES[format])
     chain, header = load_chain(file, converter)
-    with atomic_files(out) as temporary:
-        WRITERS[format](chain, temporary, header)
-        header, run = _opened(temporary)
-        difference = compare(chain, run, header)
+    exports: list[Export] = []
+
+    def check(written: Path) -> None:
+        header, run = _opened(written)
+        with _explained(format):
+            difference = compare(chain, run, header)
         if not difference <= TOLERANCE:
             raise CheckpointError(
                 f"{out} is not written: its results differ by {difference:.2g} from the original, "
                 f"of values in [0, 1] where {TOLERANCE:g} is allowed; try another format"
             )
-    return Export(format=format, header=header, difference=difference)
+        exports.append(Export(format=format, header=header, difference=difference))
+
+    WRITERS[format](chain, out, header, check=check)
+    return exports[0]
 
 
 def load_chain(file: str, converter: str | None = None) -> tuple[Chain, ExportedHeader]:
@@ -120,11 +126,7 @@ def load_chain(file: str, converter: str | None = None) -> tuple[Chain, Exported
 def compare(
     chain: Chain, run: Callable[[Tensor], tuple[Tensor, ...]], header: ExportedHeader
 ) -> float:
-    """Return the largest difference of any output, over photographs of odd sizes and noise.
-
-    Raises:
-        CheckpointError: the exported network fails on one of them.
-    """
+    """Return the largest difference of any output, over noise of odd sizes; NaN counts."""
     rule = SizeRule(multiple=header.multiple, minimum=header.minimum)
     generator = torch.Generator().manual_seed(0)
     differences: list[Tensor] = []
@@ -156,7 +158,13 @@ def describe(chain: Chain, *, outputs: tuple[str, ...] | None = None) -> Exporte
     )
 
 
-def write_onnx(chain: Chain, path: Path, header: ExportedHeader | None = None) -> None:
+def write_onnx(
+    chain: Chain,
+    path: Path,
+    header: ExportedHeader | None = None,
+    *,
+    check: Callable[[Path], None] | None = None,
+) -> None:
     """Write an ONNX file of opset `ONNX_OPSET`, whole or not at all.
 
     Its input `image` is float32 N 3 H W, sRGB in [0, 1], sides as `chain.size_rule` says; each
@@ -166,6 +174,7 @@ def write_onnx(chain: Chain, path: Path, header: ExportedHeader | None = None) -
         chain: on CPU, in evaluation mode.
         path: the .onnx file.
         header: what it says of itself; None for `describe(chain)`.
+        check: given the file before it gets its name; what it raises keeps it from that.
 
     Raises:
         ConfigError: the extra `export` is not installed.
@@ -175,9 +184,17 @@ def write_onnx(chain: Chain, path: Path, header: ExportedHeader | None = None) -
     model = _onnx_model(chain, header or describe(chain))
     with atomic_files(path) as temporary:
         temporary.write_bytes(model)
+        if check is not None:
+            check(temporary)
 
 
-def write_openvino(chain: Chain, path: Path, header: ExportedHeader | None = None) -> None:
+def write_openvino(
+    chain: Chain,
+    path: Path,
+    header: ExportedHeader | None = None,
+    *,
+    check: Callable[[Path], None] | None = None,
+) -> None:
     """Write an OpenVINO model, `path` (.xml) and its weights beside it (.bin), both or neither.
 
     Weights stay float32. Input, outputs, arguments and errors are those of `write_onnx`.
@@ -190,10 +207,24 @@ def write_openvino(chain: Chain, path: Path, header: ExportedHeader | None = Non
     model: Any = openvino.Core().read_model(_onnx_model(chain, header))
     model.set_rt_info(header.model_dump_json(), [HEADER_KEY])
     with atomic_files(path) as temporary:
-        openvino.save_model(model, temporary, compress_to_fp16=False)
+        try:
+            openvino.save_model(model, temporary, compress_to_fp16=False)
+        except RuntimeError as error:  # which does not tell why
+            raise InputError(
+                f"cannot write {path}: the disk is full or the folder was taken away; free some "
+                "space and run the same command again"
+            ) from error
+        if check is not None:
+            check(temporary)
 
 
-def write_torch_export(chain: Chain, path: Path, header: ExportedHeader | None = None) -> None:
+def write_torch_export(
+    chain: Chain,
+    path: Path,
+    header: ExportedHeader | None = None,
+    *,
+    check: Callable[[Path], None] | None = None,
+) -> None:
     """Write a program of torch.export (.pt2); as `write_onnx`, but it needs no extra.
 
     Its smallest side is two multiples of the size rule: torch fixes sizes that may be 1 inside.
@@ -205,8 +236,13 @@ def write_torch_export(chain: Chain, path: Path, header: ExportedHeader | None =
     for module in program.graph_module.modules():
         for node in getattr(module, "graph", torch.fx.Graph()).nodes:
             node.meta.pop("stack_trace", None)  # names folders of this computer
+    # serialised in memory: torch's own writing reports a full disk as an error of its code
+    data = io.BytesIO()
+    torch.export.save(program, data, extra_files={HEADER_KEY: header.model_dump_json()})
     with atomic_files(path) as temporary:
-        torch.export.save(program, temporary, extra_files={HEADER_KEY: header.model_dump_json()})
+        temporary.write_bytes(data.getbuffer())
+        if check is not None:
+            check(temporary)
 
 
 WRITERS = {

@@ -198,6 +198,9 @@ def _open_openvino(path: Path) -> _Opened:
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise CheckpointError(f"{path} needs its weights {weights}, which is missing; copy both")
+    # anything else OpenVINO would try to read as a file of every other program it knows
+    if not path.read_bytes().strip().endswith(b"</net>"):
+        raise CheckpointError(f"{path} is damaged or no OpenVINO file: its end is missing")
     core: Any = openvino.Core()
     options = {
         "INFERENCE_PRECISION_HINT": "f32",

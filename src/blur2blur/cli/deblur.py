@@ -45,7 +45,7 @@ def deblur(
         int | None,
         typer.Option(
             metavar="PX",
-            help="Side of a tile; memory grows with its square. Not given: 704, or 480 with torch "
+            help="Side of a tile; memory grows with its square. Not given: 768, or 480 with torch "
             "on a CPU.",
         ),
     ] = None,

@@ -102,7 +102,10 @@ class Pipeline:
             raise ConfigError(f"batch {batch_size}: at least one tile must be processed at once")
         engine = backends.build(chain, self.device, backend=backend, precision=precision)
         self.backend, self.precision, self._run = engine.backend, engine.precision, engine.restore
-        self.tile_px = engine.tile_px if tile_px is None else tile_px
+        if tile_px is None:
+            least_px = tiling.smallest_tile_px(overlap_px, self.size_rule.multiple)
+            tile_px = max(engine.tile_px, least_px)
+        self.tile_px = tile_px
         self._check_tile(self.tile_px)
         if ensemble not in get_args(Ensemble):
             raise ConfigError(f"ensemble '{ensemble}': choose {' or '.join(get_args(Ensemble))}")

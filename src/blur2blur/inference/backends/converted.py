@@ -15,6 +15,9 @@ from blur2blur.inference.export import write_onnx, write_openvino
 Restore = Callable[[Tensor], tuple[Tensor, ...]]
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
+# From here on OpenVINO plans the memory for one shape: half of what it takes for any shape. That
+# costs a third of a second for each new one, so that small images are run for any.
+_PLANNED_VALUES = 3 * 512 * 512
 # Sides of the image that a conversion is tried on, other than those it was made with; and how far
 # it may be off: one that left something out is off by tenths.
 _TRIAL_SIDES_PX = (96, 160)
@@ -67,18 +70,24 @@ def onnxruntime_restore(chain: Chain) -> Restore:
 def _load_openvino(path: Path, precision: str) -> Restore:
     import openvino
 
-    compiled: Any = openvino.Core().compile_model(
-        path,
-        "CPU",
-        {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        },
-    )
-    request = compiled.create_infer_request()
+    core = openvino.Core()
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    model: Any = core.read_model(path)
+    requests: dict[tuple[int, ...] | None, Any] = {}
 
     def restore(tiles: Tensor) -> tuple[Tensor, ...]:
+        shape = tuple(tiles.shape) if tiles.numel() >= _PLANNED_VALUES else None
+        if shape not in requests:
+            requests.clear()  # first, so that memory holds one at a time
+            planned = model.clone()
+            if shape is not None:
+                planned.reshape(list(shape))
+            requests[shape] = core.compile_model(planned, "CPU", options).create_infer_request()
+        request = requests[shape]
         request.infer([tiles.detach().cpu().contiguous().numpy()], share_inputs=True)
         # the request writes its next answer over this one
         return tuple(torch.from_numpy(tensor.data.copy()) for tensor in request.output_tensors)

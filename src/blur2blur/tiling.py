@@ -70,8 +70,8 @@ def plan_axis(length: int, *, tile_px: int, overlap_px: int, align: int = 1) -> 
     if overlap_px < 0 or tile - overlap < align:
         raise ConfigError(
             f"tile {tile_px} and overlap {overlap_px} do not fit: the tile must be at least "
-            f"{smallest_tile_px(max(overlap_px, 0), align)} (overlap + {align}) and the overlap not "
-            "negative"
+            f"{smallest_tile_px(max(overlap_px, 0), align)} (overlap + {align}) and the overlap "
+            "not negative"
         )
     if length <= tile:
         return [Span(start=0, stop=length, blend_start=0, blend_stop=0, keep_stop=length)]

@@ -118,9 +118,16 @@ class Asking(nn.Module):
         return image * 0.5 if image.shape[-1] > 100 else image
 
 
-def test_a_conversion_that_does_something_else_is_refused() -> None:
-    with pytest.raises(ConfigError, match="something else at another size; use the backend eager"):
+def test_what_cannot_be_converted_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"cannot be exported .*; use the backend eager"):
         backends.build(Chain([Asking()]).eval(), CPU, backend="openvino")
+
+
+def test_a_conversion_that_does_something_else_is_refused() -> None:
+    chain = _chain()
+    backends.converted._compare(chain, chain)
+    with pytest.raises(CheckpointError, match="answers something else at another size"):
+        backends.converted._compare(lambda tiles: tuple(0.9 * t for t in chain(tiles)), chain)
 
 
 def test_auto_takes_openvino_for_networks_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,3 +239,10 @@ def test_the_oldest_conversions_are_forgotten(
     monkeypatch.setattr(cache, "_KEPT", 2)
     paths = [_make(_chain(seed))[0] for seed in range(3)]
     assert [path.exists() for path in paths] == [False, True, True]
+
+
+def test_out_of_memory_is_told_by_an_errors_cause_too() -> None:
+    error = CheckpointError("the exported network failed")
+    assert not backends.is_out_of_memory(error)
+    error.__cause__ = RuntimeError("std::bad_alloc")
+    assert backends.is_out_of_memory(error)

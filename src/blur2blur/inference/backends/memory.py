@@ -15,9 +15,11 @@ _OUT_OF_MEMORY = (
 )
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether memory, of a GPU or of the machine, did not suffice."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory, of a GPU or the machine, did not suffice, for this error or its cause."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
-    return any(sign in text for sign in _OUT_OF_MEMORY)
+    if any(sign in text for sign in _OUT_OF_MEMORY):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)

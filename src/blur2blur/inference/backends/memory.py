@@ -16,7 +16,7 @@ _OUT_OF_MEMORY = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether memory, of a GPU or the machine, did not suffice, for this error or its cause."""
+    """Tell whether memory, of GPU or machine, did not suffice, for this error or its cause."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()

@@ -124,6 +124,7 @@ def _pipeline(options: Options, run: Path, device: str) -> "Pipeline":
         zoo.load_deblurrer(deblurrer) if deblurrer else converter,
         converter if deblurrer else None,
         device=device,
+        precision="fp32",  # as the published code computes
         batch_size=options.whole("batch_size"),
     )
 

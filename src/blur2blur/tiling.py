@@ -47,11 +47,6 @@ class Span:
         return self.stop - self.start
 
 
-def smallest_tile_px(overlap_px: int, align: int) -> int:
-    """Return the side in pixels of the smallest tile that goes on where the last one ended."""
-    return _round_up(overlap_px, align) + align
-
-
 def plan_axis(length: int, *, tile_px: int, overlap_px: int, align: int = 1) -> list[Span]:
     """Divide an axis of `length` pixels into the fewest tiles, all of one size.
 
@@ -70,8 +65,7 @@ def plan_axis(length: int, *, tile_px: int, overlap_px: int, align: int = 1) -> 
     if overlap_px < 0 or tile - overlap < align:
         raise ConfigError(
             f"tile {tile_px} and overlap {overlap_px} do not fit: the tile must be at least "
-            f"{smallest_tile_px(max(overlap_px, 0), align)} (overlap + {align}) and the overlap "
-            "not negative"
+            f"{max(overlap, 0) + align} (overlap + {align}) and the overlap not negative"
         )
     if length <= tile:
         return [Span(start=0, stop=length, blend_start=0, blend_stop=0, keep_stop=length)]

@@ -173,6 +173,12 @@ def test_the_result_may_be_written_over_the_image() -> None:
     assert torch.equal(image, expected)
 
 
+def test_the_default_tile_fits_every_network_and_overlap() -> None:
+    assert _pipeline(Strided(4), tile_px=None).tile_px == 480
+    assert _pipeline(Strided(256), tile_px=None).tile_px == 2 * 512
+    assert _pipeline(Strided(4), tile_px=None, overlap_px=301).tile_px == 2 * 304
+
+
 def test_tiles_of_a_photograph_have_one_size() -> None:
     """What runs the network prepares itself for each size anew."""
     network = Strided(4)

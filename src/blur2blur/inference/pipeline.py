@@ -80,7 +80,7 @@ class Pipeline:
             precision: "auto" is, on a GPU, bf16, fp16 or fp32, the first it can; on a CPU bf16
                 where the processor computes in it, else fp32.
             tile_px: longest side of a tile in pixels, whose square memory grows with; None for
-                what suits the backend.
+                what suits the backend, but at least twice the overlap.
             overlap_px: pixels that neighbouring tiles share, half of them context for each.
             batch_size: tiles processed at once.
             ensemble: "x8" returns the mean over a tile turned and mirrored in every way, for eight
@@ -102,10 +102,8 @@ class Pipeline:
             raise ConfigError(f"batch {batch_size}: at least one tile must be processed at once")
         engine = backends.build(chain, self.device, backend=backend, precision=precision)
         self.backend, self.precision, self._run = engine.backend, engine.precision, engine.restore
-        if tile_px is None:
-            least_px = tiling.smallest_tile_px(overlap_px, self.size_rule.multiple)
-            tile_px = max(engine.tile_px, least_px)
-        self.tile_px = tile_px
+        least_px = 2 * self.size_rule.padded(overlap_px, overlap_px)[0]
+        self.tile_px = max(engine.tile_px, least_px) if tile_px is None else tile_px
         self._check_tile(self.tile_px)
         if ensemble not in get_args(Ensemble):
             raise ConfigError(f"ensemble '{ensemble}': choose {' or '.join(get_args(Ensemble))}")

@@ -21,6 +21,7 @@ from blur2blur.inference.backends.eager import eager_restore
 from blur2blur.inference.backends.precision import DTYPES
 from blur2blur.inference.chain import Chain
 from blur2blur.inference.export import write_openvino
+from blur2blur.inference.quiet_openvino import load_openvino
 
 OTHER = "all else (additions, resizing, joining, change of type, 1x1 of the fusions)"
 Row = dict[str, str | float | None]
@@ -120,7 +121,7 @@ def openvino_rows(chain: Chain, precision: str, image: Tensor, repeats: int) -> 
 
 
 def _profiled(chain: Chain, precision: str) -> Callable[[Tensor], Any]:
-    import openvino
+    openvino = load_openvino()
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"

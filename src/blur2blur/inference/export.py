@@ -21,6 +21,7 @@ from blur2blur.files import atomic_files, refuse_file_in_the_way
 from blur2blur.inference import exported
 from blur2blur.inference.chain import Chain
 from blur2blur.inference.exported import INPUT_NAME, SUFFIXES, ExportedHeader, require
+from blur2blur.inference.quiet_openvino import load_openvino
 from blur2blur.networks import SizeRule, pad_to_rule
 
 if TYPE_CHECKING:
@@ -200,10 +201,10 @@ def write_openvino(
     Weights stay float32. Input, outputs, arguments and errors are those of `write_onnx`.
     """
     require("openvino")
-    import openvino
+    openvino = load_openvino()
 
     header = header or describe(chain)
-    # not openvino.convert_model, which reports its use over the network unless told not to
+    # not openvino.convert_model, which reports its use over the network
     model: Any = openvino.Core().read_model(_onnx_model(chain, header))
     model.set_rt_info(header.model_dump_json(), [HEADER_KEY])
     with atomic_files(path) as temporary:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from blur2blur import settings, zoo
 from blur2blur.checkpoints import HEADER_KEY
 from blur2blur.errors import CheckpointError, ConfigError
+from blur2blur.inference.quiet_openvino import load_openvino
 from blur2blur.networks import SizeRule
 from blur2blur.settings import Settings
 
@@ -193,7 +194,7 @@ def _open_onnx(path: Path) -> _Opened:
 
 def _open_openvino(path: Path) -> _Opened:
     require("openvino")
-    import openvino
+    openvino = load_openvino()
 
     weights = path.with_suffix(".bin")
     if not weights.is_file():

@@ -11,6 +11,7 @@ from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.inference.backends import cache
 from blur2blur.inference.chain import Chain
 from blur2blur.inference.export import write_onnx, write_openvino
+from blur2blur.inference.quiet_openvino import load_openvino
 
 Restore = Callable[[Tensor], tuple[Tensor, ...]]
 
@@ -32,7 +33,7 @@ def openvino_restore(chain: Chain, precision: str) -> Restore:
         CheckpointError: it cannot take these networks.
     """
     try:
-        import openvino
+        openvino = load_openvino()
     except ImportError as error:
         raise ConfigError("the backend openvino needs: pip install 'blur2blur[export]'") from error
 
@@ -68,7 +69,7 @@ def onnxruntime_restore(chain: Chain) -> Restore:
 
 
 def _load_openvino(path: Path, precision: str) -> Restore:
-    import openvino
+    openvino = load_openvino()
 
     core = openvino.Core()
     options = {

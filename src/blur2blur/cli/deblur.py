@@ -131,27 +131,12 @@ def deblur(
 
 def run_with_progress(pipeline: "Pipeline", jobs: "Sequence[Job]") -> "list[Failure]":
     """Show photographs done and, of the current one, tiles done."""
-    from rich.console import Console
     from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
+    from blur2blur.cli.showing import nested_progress
     from blur2blur.inference import folder
 
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    ]
-    console = Console(stderr=True)
-    hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+    with nested_progress() as progress:
         photographs = progress.add_task("photographs", total=len(jobs))
         tiles = progress.add_task("tiles", total=None)
 

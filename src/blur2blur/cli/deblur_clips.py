@@ -29,29 +29,14 @@ def run_with_progress(
     pipeline: "Pipeline", jobs: "Sequence[ClipJob]", quality: "Quality"
 ) -> "list[Blur2BlurError]":
     """Show clips done and, of the current one, frames done; return why some failed."""
-    from rich.console import Console
     from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
+    from blur2blur.cli.showing import nested_progress
     from blur2blur.errors import Blur2BlurError
     from blur2blur.inference import video
 
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    ]
-    console = Console(stderr=True)
-    hidden = not console.is_terminal
     failures: list[Blur2BlurError] = []
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+    with nested_progress() as progress:
         clips = progress.add_task("clips", total=len(jobs), visible=len(jobs) > 1)
         frames = progress.add_task("frames", total=None)
 

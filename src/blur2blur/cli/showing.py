@@ -3,6 +3,10 @@
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _BINS = 40
@@ -18,6 +22,30 @@ def progress(what: str, total: int) -> Generator[Callable[[], object]]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def nested_progress() -> "Generator[Progress]":
+    """Yield bars with counts and remaining time; nothing is shown where nobody watches."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    ]
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
+        yield bars
 
 
 def histogram(title: str, groups: Mapping[str, Sequence[float]], *, logarithmic: bool) -> list[str]:

@@ -373,3 +373,12 @@ class Least(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return image * 0.5 + 0.25
+
+
+@pytest.mark.parametrize(
+    ("chain", "quick"),
+    [("mimo_unet", True), ("nafnets", False)],  # the moving mean decides by the image's size
+)
+def test_a_trace_is_used_where_it_is_faithful(chain: str, quick: bool):
+    traced = export._openvino_from_trace(Chain(CHAINS[chain]()).eval())
+    assert (traced is not None) is quick

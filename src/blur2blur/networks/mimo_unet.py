@@ -87,14 +87,17 @@ class FeatureFusion(nn.Module):
     def forward(self, stages: tuple[Tensor, ...], scales: tuple[float, ...]) -> Tensor:
         """Three of B C_i H_i W_i, to be resized by their scale, to B C H W."""
         # A 1x1 convolution and a resizing by nearest neighbour commute: whichever is done at the
-        # smaller size saves the largest tensors of the whole network.
+        # smaller size saves the largest tensors of the whole network. From the coarsest on, so
+        # that one tensor is enlarged at a time.
         total: Tensor | None = None
+        coarse = max(scales)
         weights = self.reduce.weight.split(self.channels_in, dim=1)
-        for stage, scale, weight in zip(stages, scales, weights, strict=True):
+        for stage, scale, weight in reversed(list(zip(stages, scales, weights, strict=True))):
             bias = self.reduce.bias if scale == 1 else None
             part = F.conv2d(_resize(stage, scale) if scale < 1 else stage, weight, bias)
-            part = _resize(part, scale) if scale > 1 else part
-            total = part if total is None else total + part
+            finer = max(scale, 1.0)
+            total = part if total is None else _resize(total, coarse / finer) + part
+            coarse = finer
         assert total is not None
         return self.merge(F.relu(total, inplace=True))
 
@@ -104,6 +107,8 @@ def _stage(channels: int, blocks: int) -> nn.Sequential:
 
 
 def _resize(features: Tensor, factor: float) -> Tensor:
+    if factor == 1:
+        return features
     return F.interpolate(features, scale_factor=factor, mode="nearest")
 
 
@@ -187,4 +192,9 @@ class MimoUNet(ImageNetwork):
 
     def _up(self, level: int, features: Tensor, skip: Tensor) -> Tensor:
         features = F.relu(self.ups[level](features), inplace=True)
-        return F.relu(self.merges[level](torch.cat([features, skip], dim=1)), inplace=True)
+        # of the two one after the other: side by side they would be the largest tensor of all
+        merge = self.merges[level]
+        assert isinstance(merge, nn.Conv2d)
+        of_features, of_skip = merge.weight.chunk(2, dim=1)
+        merged = F.conv2d(skip, of_skip) + F.conv2d(features, of_features, merge.bias)
+        return F.relu(merged, inplace=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.cameras.cyclegan import CycleTask
-from benchmarks.cameras.scale import Scale
+from benchmarks.cameras.scale import METHODS, Scale
 from lightning.fabric import Fabric
 
 from blur2blur import settings, zoo
@@ -40,8 +40,8 @@ class Camera:
         """Train what is not trained yet, in the order of dependence."""
         trained = self.scale.training
         # what the scale's file does not name is not run
-        for method in ("camera-aware", "blur2blur", "reference", "cyclegan", "upper-bound"):
-            if method not in trained:
+        for method in METHODS:
+            if method not in trained or method in self.shared:
                 continue
             started = time.monotonic()
             if self._train(method):
@@ -58,7 +58,10 @@ class Camera:
         for method in ("blur2blur", "reference"):
             if self._best(method).exists():
                 made[method] = Pipeline.from_files(self._best(method), aware, **EXACT)
-        for method in ("cyclegan", "upper-bound"):
+        if self._best("finished").exists():
+            finished, converter = self._best("finished"), self._best("blur2blur")
+            made["finished"] = Pipeline.from_files(converter, finished, **EXACT)
+        for method in ("direct", "cyclegan", "upper-bound"):
             if self._best(method).exists():
                 role = "converter" if method == "cyclegan" else "deblurrer"
                 made[method] = Pipeline(zoo.load_own(str(self._best(method)), role=role), **EXACT)
@@ -70,7 +73,7 @@ class Camera:
         return float(path.read_text(encoding="utf-8")) if path.exists() else None
 
     def _best(self, method: str) -> Path:
-        name = "last" if method in ("blur2blur", "reference", "cyclegan") else "best"
+        name = "best" if method in ("camera-aware", "upper-bound") else "last"
         return self.folder / method / f"{name}.safetensors"
 
     def _note_minutes(self, method: str, started: float) -> None:
@@ -85,8 +88,12 @@ class Camera:
         overrides = [f"run.seed={self.seed}", *self.scale.training[method].overrides]
         preset = self.scale.training[method].preset
         aware = self._best("camera-aware")
-        if method == "camera-aware":
+        if method in ("camera-aware", "direct"):
             overrides.append(f"init={self.shared['known-only']}")
+            checked = settings.load(DeblurrerSettings, preset, overrides)
+            launch.train_deblurrer(self.data, checked, out, quiet)
+        elif method == "finished":
+            overrides += [f"init={aware}", f"converter={self._best('blur2blur')}"]
             checked = settings.load(DeblurrerSettings, preset, overrides)
             launch.train_deblurrer(self.data, checked, out, quiet)
         elif method == "upper-bound":

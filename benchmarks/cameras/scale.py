@@ -12,6 +12,8 @@ METHODS = (
     "camera-aware",
     "generic",
     "blur2blur",
+    "finished",
+    "direct",
     "reference",
     "cyclegan",
     "upper-bound",

@@ -10,7 +10,7 @@ from benchmarks.cameras.report import gap_closed
 from benchmarks.cameras.runner import main
 
 from blur2blur import images
-from blur2blur.training import adaptation
+from blur2blur.training import practice
 
 SMALL = """
 "network.options={ base_channels = 4, blocks = 1 }", "known.camera=known-small",
@@ -40,6 +40,12 @@ overrides = [{SMALL}]
 [training.blur2blur]
 preset = "converter"
 overrides = [{SMALL} "rehearsal.cameras=['phone-small']", "rehearsal.compared=2"]
+[training.finished]
+preset = "finish"
+overrides = [{SMALL} "rehearsal.cameras=['phone-small']", "rehearsal.compared=0"]
+[training.direct]
+preset = "finish"
+overrides = [{SMALL} "rehearsal.cameras=['phone-small']", "rehearsal.compared=2", "converter="]
 [training.reference]
 preset = "reference"
 overrides = [{SMALL} {UNPAIRED}]
@@ -50,8 +56,8 @@ overrides = [{SMALL} {UNPAIRED}]
 
 
 def test_one_command_makes_rows_tables_and_pictures_and_goes_on(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(adaptation, "CAMERA_CROPS", 16)
-    monkeypatch.setattr(adaptation, "SIMULATED_CROPS", 8)
+    monkeypatch.setattr(practice, "CAMERA_CROPS", 16)
+    monkeypatch.setattr(practice, "SIMULATED_CROPS", 8)
     pixels = torch.from_numpy(skimage.data.astronaut().copy()).permute(2, 0, 1) / 255
     for index in range(10):
         top, left = divmod(index, 4)
@@ -65,8 +71,8 @@ def test_one_command_makes_rows_tables_and_pictures_and_goes_on(tmp_path, capfd,
     main(words)
     rows = json.loads((tmp_path / "out/cameras.json").read_text())
     assert [row["method"] for row in rows] == [
-        "input", "known-only", "camera-aware", "generic", "blur2blur", "reference", "cyclegan",
-        "upper-bound",
+        "input", "known-only", "camera-aware", "generic", "blur2blur", "finished", "direct",
+        "reference", "cyclegan", "upper-bound",
     ]  # fmt: skip
     assert all(row["camera"] == "phone" and row["images"] == 1 for row in rows)
     assert (tmp_path / "out/phone.jpg").exists()

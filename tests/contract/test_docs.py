@@ -39,7 +39,7 @@ from blur2blur.networks.reference_keys import (
 from blur2blur.networks.resnet import ResnetOptions
 from blur2blur.networks.unet import UNetOptions
 from blur2blur.settings import Settings
-from blur2blur.training import adaptation
+from blur2blur.training import practice
 from blur2blur.training.settings import ConverterSettings, DeblurrerSettings, KernelSettings
 
 ROOT = Path(__file__).parents[2]
@@ -221,7 +221,7 @@ def check_options(words: list[str]) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "bash", "python")])
 def test_commands_and_python_of_a_page_run(page: str, place, monkeypatch):
-    monkeypatch.setattr(adaptation, "SIMULATED_CROPS", 2)  # of each of 96 cameras
+    monkeypatch.setattr(practice, "SIMULATED_CROPS", 2)  # of each of 96 cameras
     place(page)
     for words in command_lines(page):
         run_command(words)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from blur2blur import settings
 from blur2blur.checkpoints import load_any, read_header
 from blur2blur.errors import CheckpointError, ConfigError, DataError
-from blur2blur.training import adaptation, launch, loop, sources
+from blur2blur.training import launch, loop, practice, sources
 from blur2blur.training.converter import ConverterTask
 from blur2blur.training.deblurrer import DeblurrerTask
 from blur2blur.training.kernel import KernelTask
@@ -55,16 +55,23 @@ TINY_GENERIC = [
     "rehearsal.deblurred=0",
     "data.crop_px=48",  # with what the blur reaches beyond, the photographs are no larger
 ]
-TASKS = ["deblurrer", "converter", "generic", "kernel"]
+# a deblurrer that learns what a converter makes of made-up cameras
+TINY_FINISH = [
+    "rehearsal.cameras=['any-small']",
+    "converter=generic-small",
+    "data.crop_px=48",
+]
+TASKS = ["deblurrer", "finish", "converter", "generic", "kernel"]
 MODELS = {
-    "deblurrer": DeblurrerSettings, "converter": ConverterSettings, "generic": ConverterSettings,
-    "kernel": KernelSettings,
+    "deblurrer": DeblurrerSettings, "finish": DeblurrerSettings, "converter": ConverterSettings,
+    "generic": ConverterSettings, "kernel": KernelSettings,
 }  # fmt: skip
 
 
 def tiny(task: str, *overrides: str):
-    if task == "deblurrer":
-        return settings.load(DeblurrerSettings, "deblurrer", [*TINY, *overrides])
+    if task in ("deblurrer", "finish"):
+        more = TINY_FINISH if task == "finish" else []
+        return settings.load(DeblurrerSettings, "deblurrer", [*TINY, *more, *overrides])
     if task == "kernel":
         return settings.load(KernelSettings, "kernel", [*TINY, *TINY_KERNEL, *overrides])
     more = TINY_GENERIC if task == "generic" else []
@@ -110,8 +117,8 @@ def test_interrupted_run_equals_uninterrupted_bit_for_bit(task, camera_folder, t
 
 
 def test_a_converter_that_is_adapted_is_resumed_too(camera_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(adaptation, "CAMERA_CROPS", 16)
-    monkeypatch.setattr(adaptation, "SIMULATED_CROPS", 8)
+    monkeypatch.setattr(practice, "CAMERA_CROPS", 16)
+    monkeypatch.setattr(practice, "SIMULATED_CROPS", 8)
     # beside the generic one: of two made-up cameras that which looks like the camera
     adapted = ["rehearsal.cameras=['known-small']", "rehearsal.compared=2", "data.crop_px=64"]
     assert train("generic", camera_folder, tmp_path / "whole", *adapted)
@@ -176,7 +183,7 @@ def test_run_folder_holds_what_the_documentation_names(task, camera_folder, tmp_
 @pytest.mark.parametrize("task", TASKS)
 def test_header_rebuilds_the_network_and_tells_its_settings(task, camera_folder, tmp_path):
     train(task, camera_folder, tmp_path / "run")
-    role = "converter" if task == "generic" else task
+    role = {"generic": "converter", "finish": "deblurrer"}.get(task, task)
     network, header = load_any(tmp_path / "run/last.safetensors", role=role)
     image = torch.rand(1, 3, 64, 64)
     inputs = (image, image, lambda mean, _: mean) if task == "kernel" else (image,)
@@ -186,7 +193,7 @@ def test_header_rebuilds_the_network_and_tells_its_settings(task, camera_folder,
     assert settings.build(model, header.settings, source="header") == tiny(task)
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if task != "generic"])
+@pytest.mark.parametrize("task", ["deblurrer", "converter", "kernel"])
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_pairs_as_known_blur_at_any_batch_size(task, batch_size, camera_folder, tmp_path):
     overrides = ["known.source=pairs", f"data.batch_size={batch_size}", "run.steps=2"]

@@ -8,17 +8,13 @@ photographs look like its blurry ones.
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import Dataset, default_collate
 
 from blur2blur import metrics, networks, zoo
-from blur2blur.data.datasets import Sample
 from blur2blur.training import sources
+from blur2blur.training.practice import only_image, prepare
 from blur2blur.training.rehearsal import Rehearsal
 from blur2blur.training.settings import ConverterSettings
-from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
-
-CAMERA_CROPS = 512
-SIMULATED_CROPS = 48  # by each of the cameras that are compared
+from blur2blur.training.task import Batch, adam, batch_files, channels_last, update
 
 
 class RehearsalTask:
@@ -52,18 +48,10 @@ class RehearsalTask:
         if self.deblurrer is not None:
             channels_last(self.deblurrer)
         self.rehearsal = Rehearsal(settings.rehearsal, settings.known, self.deblurrer)
-        blurry = {role: paths for role, paths in roles.items() if role == "unknown_blurry"}
-        split = sources.split(
-            {role: paths for role, paths in roles.items() if role not in blurry},
-            settings.data.validation_fraction,
+        practice = prepare(
+            self.rehearsal, roles, settings.data, seed=settings.run.seed, device=fabric.device
         )
-        margin_px = self.rehearsal.margin_px
-        self.dataset: Dataset[Sample] = sources.pair_crops(
-            split.train, settings.data, seed=settings.run.seed, margin_px=margin_px
-        )
-        seed = settings.run.seed + sources.VALIDATION_SEED_OFFSET
-        if blurry:
-            self._resemble(blurry, seed)
+        self.dataset, self.held_out = practice.dataset, practice.held_out
         torch.manual_seed(settings.run.seed)
         network = (
             zoo.load_own(settings.init, role="converter").train()
@@ -77,31 +65,10 @@ class RehearsalTask:
         self.network, self.optimiser = fabric.setup(network, optimiser)
         self.optimisers = {"generator": self.optimiser}
         self.schedules = {"generator": settings.optimiser}
-        held_out = sources.validation_batch(
-            split.validation, settings.data, seed=settings.run.seed, margin_px=margin_px
-        )
-        (sharp,) = held_out.values()
-        generator = torch.Generator().manual_seed(seed)
-        self.held_out = self.rehearsal.pair(sharp.to(fabric.device), generator)
-
-    def _resemble(self, blurry: sources.Roles, seed: int) -> None:
-        """Keep the made-up cameras whose photographs look like this camera's."""
-        unknown = sources.pair_crops(blurry, self.settings.data, seed=seed, margin_px=0)
-        batches: list[Batch] = [
-            default_collate([crops[number] for number in range(count)])
-            for crops, count in ((unknown, CAMERA_CROPS), (self.dataset, SIMULATED_CROPS))
-        ]
-        of_camera, sharp = (
-            as_float(image).to(self.fabric.device)
-            for batch in batches
-            for role, image in batch.items()
-            if not role.endswith("_file")
-        )
-        self.rehearsal.resemble(of_camera, sharp, torch.Generator().manual_seed(seed))
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Update the converter once."""
-        (sharp,) = (as_float(image) for role, image in batch.items() if not role.endswith("_file"))
+        sharp = only_image(batch)
         losses = self.rehearsal.losses(self.network, sharp, generator, self.fabric.autocast)
         update(
             self.fabric,

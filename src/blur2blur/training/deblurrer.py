@@ -1,4 +1,4 @@
-"""Train a deblurrer: a network that undoes the known blur.
+"""Train a deblurrer: a network that undoes the known blur, or what a converter makes of others.
 
 Losses as in MIMO-UNet (Cho et al., ICCV 2021, arXiv 2108.05054, section 3.3): reconstruction and
 frequency, at every scale the network returns.
@@ -13,6 +13,7 @@ from blur2blur import metrics, networks, zoo
 from blur2blur.data.datasets import Sample
 from blur2blur.losses import frequency, reconstruction
 from blur2blur.training import sources
+from blur2blur.training.converted_pairs import ConvertedPairs
 from blur2blur.training.settings import DeblurrerSettings
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
 
@@ -30,7 +31,7 @@ class DeblurrerTask:
             settings: all settings of the run.
             roles: `known_blurry` and `known_sharp` (pairs); or `known_sharp` alone, which the known
                 camera's blur is laid over; or the pairs and `unknown_sharp`, over which the blur
-                of the pairs is laid.
+                of the pairs is laid. In rehearsal as `practice.prepare` takes them.
             fabric: device, precision and processes.
 
         Raises:
@@ -41,14 +42,12 @@ class DeblurrerTask:
         self.settings, self.fabric = settings, fabric
         self.run = settings.run
         self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
-        roles, pairs = sources.apart(roles)
-        self.known = sources.KnownBlur(
-            settings.known, fabric.device, pairs=pairs, shrink=settings.data.shrink
-        )
-        split = sources.split(roles, settings.data.validation_fraction)
-        self.dataset: Dataset[Sample] = sources.pair_crops(
-            split.train, settings.data, seed=settings.run.seed, margin_px=self.known.margin_px
-        )
+        if settings.rehearsal.takes_place:
+            converted = ConvertedPairs(settings, roles, fabric)
+            self._pair, self.dataset = converted.pair, converted.dataset
+            self.held_out_blurry, self.held_out_sharp = converted.held_out
+        else:
+            self._learn_known_blur(roles)
         torch.manual_seed(settings.run.seed)
         network = (
             zoo.load_own(settings.init, role="deblurrer").train()
@@ -62,17 +61,27 @@ class DeblurrerTask:
         self.network, self.optimiser = fabric.setup(network, optimiser)
         self.optimisers = {"generator": self.optimiser}
         self.schedules = {"generator": settings.optimiser}
-        self.held_out_blurry, self.held_out_sharp = self.known.held_out(
-            split.validation, settings.data, seed=settings.run.seed, device=fabric.device
+
+    def _learn_known_blur(self, roles: sources.Roles) -> None:
+        settings, device = self.settings, self.fabric.device
+        roles, pairs = sources.apart(roles)
+        known = sources.KnownBlur(settings.known, device, pairs=pairs, shrink=settings.data.shrink)
+        self._pair = known.pair
+        split = sources.split(roles, settings.data.validation_fraction)
+        self.dataset: Dataset[Sample] = sources.pair_crops(
+            split.train, settings.data, seed=settings.run.seed, margin_px=known.margin_px
+        )
+        self.held_out_blurry, self.held_out_sharp = known.held_out(
+            split.validation, settings.data, seed=settings.run.seed, device=device
         )
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Update the network once on known pairs."""
+        """Update the network once."""
         settings = self.settings.loss
         roles = {
             role: as_float(image) for role, image in batch.items() if not role.endswith("_file")
         }
-        blurry, sharp = self.known.pair(roles, generator)
+        blurry, sharp = self._pair(roles, generator)
         outputs = self.network(blurry)
         with self.fabric.autocast():
             losses = {

@@ -21,6 +21,7 @@ from blur2blur.training.settings import (
     ConverterSettings,
     DeblurrerSettings,
     KernelSettings,
+    MadeUpSettings,
     RunSettings,
     TaskSettings,
 )
@@ -80,11 +81,13 @@ def deblurrer_roles(data: Path, settings: DeblurrerSettings | KernelSettings) ->
     Known pairs where `known.source` says so: trainC and trainD, or `blurry` and `sharp` in a folder
     without the A-D layout, as `blur synth` writes them. Else the sharp photographs that the known
     blur is laid over: the camera's own (trainB), or, in a folder without the layout, every
-    photograph in it. With `transfer` both.
+    photograph in it. With `transfer` both. In rehearsal as the converter.
 
     Raises:
         DataError: a folder is missing or empty, or a pair is incomplete.
     """
+    if isinstance(settings, DeblurrerSettings) and settings.rehearsal.takes_place:
+        return _rehearsal_roles(data, settings.rehearsal)
     if settings.known.source == "pairs":
         return known_pairs(data)
     if settings.known.source == "transfer":
@@ -107,14 +110,21 @@ def converter_roles(data: Path, settings: ConverterSettings) -> sources.Roles:
 
     For a generic converter, which sees no unknown blur, the sharp ones as `train deblurrer` does.
     """
-    if settings.rehearsal.takes_place and not settings.rehearsal.compared:
-        return {"unknown_sharp": _sharp_photographs(data)}
+    if settings.rehearsal.takes_place:
+        return _rehearsal_roles(data, settings.rehearsal)
     found = layout.find(data)
     unknown_blurry = {"unknown_blurry": found.require("trainA")}
     if settings.known.source == "pairs":
         return {**unknown_blurry, **known_pairs(data)}
     unknown = {**unknown_blurry, "unknown_sharp": found.require("trainB")}
     return {**unknown, **known_pairs(data)} if settings.known.source == "transfer" else unknown
+
+
+def _rehearsal_roles(data: Path, settings: MadeUpSettings) -> sources.Roles:
+    if not settings.compared:
+        return {"unknown_sharp": _sharp_photographs(data)}
+    found = layout.find(data)
+    return {"unknown_blurry": found.require("trainA"), "unknown_sharp": found.require("trainB")}
 
 
 def known_pairs(data: Path) -> sources.Roles:

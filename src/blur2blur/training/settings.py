@@ -91,17 +91,51 @@ class DeblurrerLossSettings(Settings):
     frequency: float = Field(default=0.1, ge=0)
 
 
+class MadeUpSettings(Settings):
+    """Made-up cameras, whose blur, noise and compression are laid over the sharp photographs."""
+
+    cameras: list[str] = Field(default_factory=lambda: ["any"], min_length=1)
+    compared: int = Field(default=0, ge=0)  # cameras drawn of `cameras`; the nearest eighth stays
+
+
+class FinishingSettings(MadeUpSettings):
+    """Pairs of made-up cameras instead of the known blur; none without cameras."""
+
+    cameras: list[str] = Field(default_factory=list)
+
+    @property
+    def takes_place(self) -> bool:
+        """Whether there is any."""
+        return bool(self.cameras)
+
+
 class DeblurrerSettings(Settings):
-    """`train deblurrer`: learn to undo the known blur."""
+    """`train deblurrer`: learn to undo the known blur, or what a converter makes of others."""
 
     task: Literal["deblurrer"] = "deblurrer"
     init: str = ""  # a deblurrer to start from: a name of the zoo or a weight file
+    converter: str = ""  # what it makes of made-up cameras' photographs is deblurred; frozen
     network: NetworkSettings = NetworkSettings()
     data: DataSettings = DataSettings()
     known: KnownBlurSettings = KnownBlurSettings()
+    rehearsal: FinishingSettings = FinishingSettings()
     loss: DeblurrerLossSettings = DeblurrerLossSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     run: RunSettings = RunSettings()
+
+    @model_validator(mode="after")
+    def _rehearsal_is_possible(self) -> Self:
+        if self.converter and not self.rehearsal.takes_place:
+            raise ValueError(
+                "converter is read in rehearsal alone: set rehearsal.cameras, as the preset finish "
+                "does"
+            )
+        if self.rehearsal.takes_place and self.known.source != "synthetic":
+            raise ValueError(
+                f"known.source = '{self.known.source}' leaves nothing to rehearse: set "
+                "rehearsal.cameras=[], or known.source=synthetic"
+            )
+        return self
 
 
 class KernelLossSettings(Settings):
@@ -167,7 +201,7 @@ class ConverterLossSettings(Settings):
         return self
 
 
-class RehearsalSettings(Settings):
+class RehearsalSettings(MadeUpSettings):
     """Practice on pairs: the blur of made-up cameras, laid over the sharp photographs.
 
     The converter is shown what becomes of the same photograph under the known blur (`converted`),
@@ -175,10 +209,8 @@ class RehearsalSettings(Settings):
     there is no discriminator and no content loss.
     """
 
-    cameras: list[str] = Field(default_factory=lambda: ["any"], min_length=1)
     converted: float = Field(default=0.0, ge=0)  # weight of the loss before the deblurrer
     deblurred: float = Field(default=0.0, ge=0)  # and after it, which needs `deblurrer`
-    compared: int = Field(default=0, ge=0)  # cameras drawn of `cameras`; the nearest eighth stays
     candidates: PositiveInt = 16  # known blurs drawn for each unknown one; the most alike is kept
 
     @property

@@ -1,0 +1,71 @@
+"""What a deblurrer is finished on."""
+
+import pytest
+import skimage.data
+import torch
+from lightning.fabric import Fabric
+
+from blur2blur import images, settings, zoo
+from blur2blur.errors import ConfigError
+from blur2blur.training import launch, practice
+from blur2blur.training.converted_pairs import ConvertedPairs
+from blur2blur.training.settings import DeblurrerSettings
+
+SMALL = [
+    "data.crop_px=64",
+    "data.validation_crops=2",
+    "data.cache_gb=0",
+    "rehearsal.cameras=['any-small']",
+    "rehearsal.compared=2",
+]
+
+
+@pytest.fixture(scope="module")
+def camera_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("camera")
+    pixels = torch.from_numpy(skimage.data.astronaut().copy()).permute(2, 0, 1) / 255
+    for kind in ("trainA", "trainB"):
+        for index in range(3):
+            crop = pixels[:, :, 160 * index : 160 * index + 160]
+            images.write_rgb(folder / kind / f"{index}.png", crop)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _few_crops(monkeypatch):
+    monkeypatch.setattr(practice, "CAMERA_CROPS", 4)
+    monkeypatch.setattr(practice, "SIMULATED_CROPS", 4)
+
+
+def pairs(camera_folder, *overrides: str) -> ConvertedPairs:
+    checked = settings.load(DeblurrerSettings, "finish", [*SMALL, *overrides])
+    fabric = Fabric(accelerator="cpu", devices=1)
+    return ConvertedPairs(checked, launch.deblurrer_roles(camera_folder, checked), fabric)
+
+
+def test_the_deblurrer_is_shown_what_the_converter_makes(camera_folder):
+    of_cameras, converted = pairs(camera_folder, "converter="), pairs(camera_folder)
+    crop = practice.as_float(of_cameras.dataset[0]["unknown_sharp"][None])
+    (unknown, sharp), (image, same) = (
+        made.pair({"unknown_sharp": crop}, torch.Generator().manual_seed(1))
+        for made in (of_cameras, converted)
+    )
+    assert unknown.shape == sharp.shape == (1, 3, 64, 64)
+    assert torch.equal(sharp, same)
+    converter = zoo.load_own("generic-small", role="converter").eval()
+    with torch.inference_mode():
+        expected = converter.restore(unknown).clamp(0, 1)
+    assert torch.allclose(image, expected, atol=1e-5)
+    assert not torch.allclose(image, unknown, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("rehearsal.cameras=[]", "set rehearsal.cameras, as the preset finish does"),
+        ("known.source=pairs", "leaves nothing to rehearse: set rehearsal.cameras=\\[\\]"),
+    ],
+)
+def test_what_rehearsal_needs_is_told(override: str, message: str):
+    with pytest.raises(ConfigError, match=message):
+        settings.load(DeblurrerSettings, "finish", [override])

@@ -168,6 +168,30 @@ def test_failures_of_each_kind_come_in_the_order_of_the_inputs(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["d.png"]
 
 
+def test_photographs_too_large_to_read_or_write_are_reported_and_the_rest_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = _jobs(tmp_path)
+    decode, encode = images.decode, images.encode
+
+    def read(path: Path) -> Raster:
+        if path.name == "b.jpg":
+            raise MemoryError
+        return decode(path)
+
+    def write(path: Path, raster: Raster) -> None:
+        if path.name == "d.png":
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
+        encode(path, raster)
+
+    monkeypatch.setattr(images, "decode", read)
+    monkeypatch.setattr(images, "encode", write)
+    failures = _run(jobs, Half())
+    assert [failure.job for failure in failures] == [jobs[1], jobs[3]]
+    assert all("too large for the memory that is free" in str(f.error) for f in failures)
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
 def test_progress_is_told_in_order_and_in_the_callers_thread(tmp_path: Path) -> None:
     told: list[tuple[object, ...]] = []
     jobs = _jobs(tmp_path)

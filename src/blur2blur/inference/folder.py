@@ -11,6 +11,7 @@ from blur2blur import images
 from blur2blur.errors import Blur2BlurError, InputError
 from blur2blur.files import refuse_file_in_the_way
 from blur2blur.images import Photograph, Raster
+from blur2blur.inference.backends import is_out_of_memory
 from blur2blur.inference.pipeline import Pipeline
 
 CONVERTED_FOLDER = "converted"
@@ -176,7 +177,14 @@ def _noted(errors: dict[Job, Blur2BlurError], job: Job) -> Generator[None]:
     """Keep a photograph's error, without the frames that would keep its pixels in memory."""
     try:
         yield
-    except Blur2BlurError as error:
+    except Exception as error:  # each library says in its own way that memory ran out
+        if is_out_of_memory(error):
+            error = InputError(
+                f"{job.source} is too large for the memory that is free; close other programs, or "
+                "make it smaller"
+            )
+        if not isinstance(error, Blur2BlurError):
+            raise
         error.__cause__ = error.__context__ = None
         errors[job] = error.with_traceback(None)
 

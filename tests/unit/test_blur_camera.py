@@ -111,6 +111,19 @@ def test_even_surfaces_stay_even(name: str):
     )
 
 
+def test_the_response_is_the_power_of_light_that_is_averaged():
+    edge = torch.zeros(1, 3, 64, 64)
+    edge[..., 32:] = 0.8
+    light = images.to_linear(edge).amax()
+    plain, steep = (
+        images.to_linear(Camera(load_camera("known-small", overrides)).blur(edge, _rng(2)))
+        for overrides in ((), ("response=2",))
+    )
+    # a share w of the stroke in the light v: w v, and (w v^2)^(1/2)
+    torch.testing.assert_close(steep, (plain * light).sqrt(), atol=2e-3, rtol=0)
+    assert (steep - plain).max() > 0.1
+
+
 def test_a_camera_that_does_nothing_returns_the_photograph():
     sharp = _photo()
     camera = Camera(CameraSettings())
@@ -258,6 +271,7 @@ def test_settings_from_a_file_and_overrides(tmp_path: Path):
         ("phone", "demosaic=cubic", "demosaic = 'cubic'"),
         ("phone", "shake.length_px=inf", "finite"),
         ("phone", "tone.gamma=0", "greater than 0"),
+        ("phone", "response=0.5", "must be 1 or more"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(name: str, override: str | None, message: str):

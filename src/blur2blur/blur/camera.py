@@ -21,6 +21,7 @@ class Exposure:
     defocus_px: Tensor  # B
     softness_px: Tensor  # B
     highlight_gain: Tensor  # B
+    response: Tensor  # B
 
 
 class Camera:
@@ -99,6 +100,11 @@ class Camera:
             defocus_px=_uniform(settings.lens.defocus_px, count, generator),
             softness_px=_uniform(settings.lens.softness_px, count, generator),
             highlight_gain=_uniform(settings.highlights.gain, count, generator),
+            response=(
+                torch.ones(count, device=generator.device)
+                if settings.response == (1, 1)
+                else _uniform(settings.response, count, generator)
+            ),
         )
 
     def local_kernels(self, exposure: Exposure, height: int, width: int, grid: int) -> Tensor:
@@ -124,6 +130,12 @@ class Camera:
         return isp.brighten_highlights(linear, highlights.threshold, exposure.highlight_gain)
 
     def _expose(self, light: Tensor, exposure: Exposure) -> Tensor:
+        if self.settings.response == (1, 1):
+            return self._blurred(light, exposure)
+        power = exposure.response.to(light)[:, None, None, None]
+        return self._blurred(light**power, exposure).clamp(min=0) ** (1 / power)
+
+    def _blurred(self, light: Tensor, exposure: Exposure) -> Tensor:
         if not self.settings.spatial.varies:
             return convolve(light, self._kernels(exposure))
         height, width = light.shape[-2:]

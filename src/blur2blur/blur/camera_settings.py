@@ -25,6 +25,12 @@ def _not_negative(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
+def _at_least_one(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] < 1:
+        raise ValueError("must be 1 or more")
+    return value
+
+
 # lower and upper end of what is drawn uniformly for every photograph; one number is both
 SignedRange = Annotated[
     tuple[FiniteFloat, FiniteFloat],
@@ -130,6 +136,10 @@ class CameraSettings(Settings):
     exposure_stops: SignedRange = (0, 0)
     """Light of blurry and sharp photograph alike: +1 is twice as much, -1 half."""
     highlights: HighlightSettings = HighlightSettings()
+    response: Annotated[SignedRange, AfterValidator(_at_least_one)] = (1, 1)
+    """The light that the blur averages is the picture's, as sRGB tells it, to this power: 1 for a
+    picture that follows sRGB, 2 to 3 for one whose curve lifts what lies between black and white,
+    as that of many cameras does. Bright details then outshine dark ones where they mix."""
     noise: NoiseSettings = NoiseSettings()
     demosaic: Demosaic = "none"
     tone: ToneSettings = ToneSettings()

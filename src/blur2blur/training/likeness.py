@@ -92,6 +92,7 @@ def narrowed(camera: CameraSettings, generator: torch.Generator) -> CameraSettin
                 }
             ),
             "exposure_stops": fixed(camera.exposure_stops),
+            "response": fixed(camera.response),
             "noise": noise.model_copy(
                 update={"shot": fixed(noise.shot), "read": fixed(noise.read)}
             ),

@@ -1,6 +1,7 @@
 """Options, and the order of measurements: all ways in turn, again and again, in fresh processes."""
 
 import argparse
+import functools
 import itertools
 import json
 import os
@@ -84,15 +85,12 @@ def _measure_all(
 ) -> None:
     ways = options.ways or _possible_ways(device)
     record = _Record(options.out / "runs.jsonl", device)
-    flops: dict[Case, int] = {}
     skipped: dict[Case, str] = {}
     sizes = sorted(options.sizes, key=lambda size: Case("", "", size, BASELINE).pixels)
     for network, part, size in itertools.product(options.networks, options.parts, sizes):
         if part == "converter" and network not in ("mimo_unet", cases.SHIPPED):
             continue  # it is mimo_unet's row
         group = [Case(network, part, size, way) for way in ways]
-        work = cases.count_flops(Chain(cases.build(network, part)), *group[0].sides)
-        flops |= dict.fromkeys(group, work)
         for repeat, case in itertools.product(range(options.repeats), group):
             if repeat < len(record.runs[case]) or case in skipped:
                 continue
@@ -105,6 +103,7 @@ def _measure_all(
             print(
                 f"{_name(case)} {run['seconds']:8.3f} s  {run['peak_rss_mb']:6.0f} MiB", flush=True
             )
+        flops = {case: _flops(case.network, case.part, case.sides) for case in record.runs}
         rows = report.rows_of(record.runs, skipped, flops, found)
         report.write(options.out, rows, described, found)
     print(report.table(rows, report.COLUMNS))
@@ -166,6 +165,11 @@ class _Record:
         if done.returncode:
             raise SystemExit(f"{_name(case)} failed:\n{done.stderr}")
         return json.loads(done.stdout.splitlines()[-1])
+
+
+@functools.cache
+def _flops(network: str, part: str, sides: tuple[int, int]) -> int:
+    return cases.count_flops(Chain(cases.build(network, part)), *sides)
 
 
 def _possible_ways(device: str) -> list[str]:

@@ -61,6 +61,7 @@ def test_a_converted_chain_gives_what_torch_gives(
 
 
 @pytest.mark.slow  # compiling takes half a minute
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch of itself
 def test_the_compiled_chain_gives_what_torch_gives() -> None:
     chain = _chain()
     image = torch.rand(1, 3, 64, 96)

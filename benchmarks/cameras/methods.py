@@ -18,6 +18,9 @@ MINUTES = "minutes.txt"
 EXACT = {"backend": "eager", "precision": "fp32"}
 """How pipelines are run: alike on every machine."""
 
+OPTIONAL = ("finished", "direct", "reference", "cyclegan")
+"""Methods that no other needs."""
+
 Say = Callable[[str], None]
 
 

@@ -50,7 +50,8 @@ def main(words: Sequence[str] | None = None) -> None:
     source.add_argument("--collection", type=Path, help="photos, cid22, kodak and pairs/reds")
     source.add_argument("--photos", type=Path, help="any sharp photographs; no video then")
     parser.add_argument("--cameras", nargs="+", help="all of the scale if not given")
-    parser.add_argument("--without", nargs="+", default=[], help="methods that are not trained")
+    parser.add_argument("--without", nargs="+", default=[], choices=methods.OPTIONAL,
+                        help="methods that are not trained")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--on", choices=photographs.TESTS, default="report")
     parser.add_argument("--jobs", type=int, help="cameras at once; one per core, one on a GPU")

@@ -151,15 +151,23 @@ def load_discriminator(path: str) -> MultiScaleDiscriminator:
     return network
 
 
+WITHOUT_CONVERTER = "none"
+"""The setting `converter` of a deblurrer that is finished without one."""
+
+
 def known_blur(name_or_path: str, *, role: str) -> str | None:
     """Return the known blur that weights of ours were trained for.
 
-    A camera's name, "pairs", or the extractor's file where the blur was transferred.
+    A camera's name, "pairs", the extractor's file where the blur was transferred, or "that of
+    cameras" for a deblurrer that was finished without a converter.
 
     None where the file is another program's or does not tell. Raises CheckpointError as `resolve`.
     """
     path = resolve(name_or_path, role=role)
-    known = read_header(path).settings.get("known") if is_ours(path) else None
+    settings = read_header(path).settings if is_ours(path) else {}
+    known = settings.get("known")
+    if settings.get("converter") == WITHOUT_CONVERTER:
+        return "that of cameras"
     if not isinstance(known, dict):
         return None
     source = known.get("source", "")

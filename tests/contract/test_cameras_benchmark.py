@@ -45,7 +45,7 @@ preset = "finish"
 overrides = [{SMALL} "rehearsal.cameras=['phone-small']", "rehearsal.compared=0"]
 [training.direct]
 preset = "finish"
-overrides = [{SMALL} "rehearsal.cameras=['phone-small']", "rehearsal.compared=2", "converter="]
+overrides = [{SMALL} "rehearsal.cameras=['phone-small']", "rehearsal.compared=2", "converter=none"]
 [training.reference]
 preset = "reference"
 overrides = [{SMALL} {UNPAIRED}]

@@ -251,6 +251,11 @@ def test_toml_of_a_page_is_accepted(page: str):
             networks.build_any(checked.network.name, **checked.network.options)
 
 
+def test_the_weights_that_ship_are_those_that_are_described():
+    described = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    assert all(entry.sha256 in described for entry in zoo.ENTRIES.values())
+
+
 def leaves(model: Settings, prefix: str = "") -> dict[str, str]:
     """Return dotted name -> default as the tables write it."""
     found: dict[str, str] = {}

@@ -58,6 +58,7 @@ TINY_GENERIC = [
 # a deblurrer that learns what a converter makes of made-up cameras
 TINY_FINISH = [
     "rehearsal.cameras=['any-small']",
+    "init=known-blur-small",
     "converter=generic-small",
     "data.crop_px=48",
 ]

@@ -124,6 +124,13 @@ def test_the_response_is_the_power_of_light_that_is_averaged():
     assert (steep - plain).max() > 0.1
 
 
+def test_a_steep_response_leaves_dark_places_as_they_are():
+    half = torch.full((1, 3, 96, 160), 8 / 255)
+    half[..., :48] = torch.rand(1, 3, 96, 48, generator=_rng())
+    seen = Camera(load_camera("any-frames-small", ["response=3"])).blur(half, _rng())
+    assert (seen - half)[..., 80:].abs().max() < 0.1 / 255
+
+
 def test_a_camera_that_does_nothing_returns_the_photograph():
     sharp = _photo()
     camera = Camera(CameraSettings())

@@ -9,6 +9,7 @@ from blur2blur import images, settings, zoo
 from blur2blur.errors import ConfigError
 from blur2blur.training import launch, practice
 from blur2blur.training.converted_pairs import ConvertedPairs
+from blur2blur.training.deblurrer import DeblurrerTask
 from blur2blur.training.settings import DeblurrerSettings
 
 SMALL = [
@@ -44,7 +45,7 @@ def pairs(camera_folder, *overrides: str) -> ConvertedPairs:
 
 
 def test_the_deblurrer_is_shown_what_the_converter_makes(camera_folder):
-    of_cameras, converted = pairs(camera_folder, "converter="), pairs(camera_folder)
+    of_cameras, converted = pairs(camera_folder, "converter=none"), pairs(camera_folder)
     crop = practice.as_float(of_cameras.dataset[0]["unknown_sharp"][None])
     (unknown, sharp), (image, same) = (
         made.pair({"unknown_sharp": crop}, torch.Generator().manual_seed(1))
@@ -57,6 +58,34 @@ def test_the_deblurrer_is_shown_what_the_converter_makes(camera_folder):
         expected = converter.restore(unknown).clamp(0, 1)
     assert torch.allclose(image, expected, atol=1e-5)
     assert not torch.allclose(image, unknown, atol=1e-2)
+
+
+def test_the_deblurrer_alone_is_trained_and_validated_on_converted_crops(camera_folder):
+    checked = settings.load(DeblurrerSettings, "finish", [*SMALL, "run.precision=32-true"])
+    fabric = Fabric(accelerator="cpu", devices=1)
+    task = DeblurrerTask(checked, launch.deblurrer_roles(camera_folder, checked), fabric)
+    converted = pairs(camera_folder)
+    assert torch.equal(task.held_out_blurry, converted.held_out[0])
+    assert not any(parameter.requires_grad for parameter in converted._converter.parameters())
+    crop = converted.dataset[0]["unknown_sharp"][None]
+    seen: list[torch.Tensor] = []
+    task.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    task.step({"unknown_sharp": crop}, torch.Generator().manual_seed(1))
+    roles = {"unknown_sharp": practice.as_float(crop)}
+    expected, _ = converted.pair(roles, torch.Generator().manual_seed(1))
+    assert torch.equal(seen[0], expected)
+    assert not seen[0].requires_grad
+
+
+@pytest.mark.parametrize("override", ["converter=", "init="])
+def test_a_deblurrer_and_a_converter_are_asked_for(camera_folder, override: str):
+    with pytest.raises(ConfigError, match="rehearsal needs init=FILE, .*, or converter=none"):
+        pairs(camera_folder, override)
+
+
+def test_cameras_are_not_compared_by_crops_too_small(camera_folder):
+    with pytest.raises(ConfigError, match="set data.crop_px=64 or more, or rehearsal.compared=0"):
+        pairs(camera_folder, "data.crop_px=48")
 
 
 @pytest.mark.parametrize(

@@ -382,3 +382,14 @@ class Least(nn.Module):
 def test_a_trace_is_used_where_it_is_faithful(chain: str, quick: bool):
     traced = export._openvino_from_trace(Chain(CHAINS[chain]()).eval())
     assert (traced is not None) is quick
+
+
+def test_what_the_frontend_cannot_convert_goes_through_onnx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise openvino.frontend.OpConversionFailure("no such operator")
+
+    monkeypatch.setattr(openvino.frontend.FrontEnd, "convert", fail)
+    export.write_openvino(Chain([_resnet()]).eval(), tmp_path / "x.xml")
+    assert exported.load(tmp_path / "x.xml").header.outputs == ("deblurred",)

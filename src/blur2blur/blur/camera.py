@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from blur2blur.blur import isp, kernels, shake, trajectories
-from blur2blur.blur.apply import convolve
+from blur2blur.blur.apply import Method, convolve
 from blur2blur.blur.camera_settings import CameraSettings, SignedRange
 from blur2blur.blur.shake import Motion
 from blur2blur.images import to_linear, to_srgb
@@ -71,7 +71,7 @@ class Camera:
         return blurry, self._develop(light, generator)
 
     def draw(self, count: int, generator: torch.Generator) -> Exposure:
-        """Draw motion, lens and highlights of `count` photographs, on the generator's device."""
+        """Draw motion and light of `count` photographs, on the generator's device."""
         settings = self.settings
         path = trajectories.shake_paths(
             _uniform(settings.shake.length_px, count, generator),
@@ -131,18 +131,22 @@ class Camera:
 
     def _expose(self, light: Tensor, exposure: Exposure) -> Tensor:
         if self.settings.response == (1, 1):
-            return self._blurred(light, exposure)
+            return self._blurred(light, exposure, "auto")
         power = exposure.response.to(light)[:, None, None, None]
-        return self._blurred(light**power, exposure).clamp(min=0) ** (1 / power)
+        # in space: an FFT's rounding is that of the brightest light, which the root of dark light
+        # would make visible
+        return self._blurred(light**power, exposure, "space").clamp(min=0) ** (1 / power)
 
-    def _blurred(self, light: Tensor, exposure: Exposure) -> Tensor:
+    def _blurred(self, light: Tensor, exposure: Exposure, method: Method) -> Tensor:
         if not self.settings.spatial.varies:
-            return convolve(light, self._kernels(exposure))
+            return convolve(light, self._kernels(exposure), method=method)
         height, width = light.shape[-2:]
         focal_px = self._focal_px(height, width)
         count = shake.frame_count(exposure.motion, height, width, focal_px)
         seen = shake.average_frames(light, exposure.motion.resampled(count), focal_px)
-        return seen if self.settings.lens.sharp else convolve(seen, self._lens(exposure))
+        if self.settings.lens.sharp:
+            return seen
+        return convolve(seen, self._lens(exposure), method=method)
 
     def _develop(self, light: Tensor, generator: torch.Generator) -> Tensor:
         settings, count = self.settings, len(light)

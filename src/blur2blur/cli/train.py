@@ -39,7 +39,8 @@ def deblurrer(data: Data, out: Out, preset: Preset = "deblurrer", set_: Set = No
     """Train a network to undo the known blur.
 
     The known blur comes as pairs (trainC blurry, trainD sharp), or is laid over sharp photographs:
-    trainB, or, in a folder without that layout, every photograph in it.
+    trainB, or, in a folder without that layout, every photograph in it. With the preset finish it
+    is taught what a converter makes of your camera, from trainA and trainB.
     """
     from blur2blur import settings
     from blur2blur.training.launch import train_deblurrer

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from blur2blur import settings, zoo
 from blur2blur.checkpoints import HEADER_KEY, is_ours, read_header
@@ -22,7 +22,7 @@ from blur2blur.inference import exported
 from blur2blur.inference.chain import Chain
 from blur2blur.inference.exported import INPUT_NAME, SUFFIXES, ExportedHeader, require
 from blur2blur.inference.quiet_openvino import load_openvino
-from blur2blur.networks import SizeRule, pad_to_rule
+from blur2blur.networks import ImageNetwork, SizeRule, pad_to_rule
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -326,10 +326,12 @@ def _onnx_model(chain: Chain, header: ExportedHeader) -> bytes:
 
 def _openvino_model(chain: Chain, header: ExportedHeader) -> Any:  # noqa: ANN401
     """Return the chain as OpenVINO's model; its ports are named by the header."""
-    model = _openvino_from_trace(chain)
+    model = _openvino_from_trace(chain) if all(map(_is_ours, chain.networks)) else None
     if model is None:
-        # not openvino.convert_model, which reports its use over the network
-        model = load_openvino().Core().read_model(_onnx_model(chain, header))
+        onnx = _onnx_model(chain, header)
+        with _explained("OpenVINO"):
+            # not openvino.convert_model, which reports its use over the network
+            model = load_openvino().Core().read_model(onnx)
     for port, name in zip(model.outputs, header.outputs, strict=True):
         port.get_tensor().set_names({name})
     model.inputs[0].get_tensor().set_names({INPUT_NAME})
@@ -337,27 +339,32 @@ def _openvino_model(chain: Chain, header: ExportedHeader) -> Any:  # noqa: ANN40
     return model
 
 
+def _is_ours(network: nn.Module) -> bool:
+    return isinstance(network, ImageNetwork)
+
+
 def _openvino_from_trace(chain: Chain) -> Any:  # noqa: ANN401
-    """Return OpenVINO's model of a TorchScript trace; None for a chain that decides in Python.
+    """Return OpenVINO's model of a TorchScript trace; None where that would not be faithful.
 
     It takes a tenth of the time that torch.export and ONNX take, which the first photograph waits
-    for; but a trace keeps forever what was decided for its example.
+    for; but a trace keeps forever what a network decides in Python for its example.
     """
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(record=True) as told, torch.no_grad():
         warnings.simplefilter("ignore")
-        warnings.simplefilter("error", torch.jit.TracerWarning)  # pyright: ignore[reportPrivateImportUsage]
+        warnings.simplefilter("always", torch.jit.TracerWarning)  # pyright: ignore[reportPrivateImportUsage]
         try:
+            from openvino.frontend import FrontEndManager
+            from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
             traced = torch.jit.trace(chain, _example(chain.size_rule), check_trace=False)
             # in a variable of its own: the frontend does not keep it alive
             decoder = TorchScriptPythonDecoder(traced)
             frontend: Any = FrontEndManager().load_by_framework("pytorch")
-            return frontend.convert(frontend.load(decoder))
-        except (RuntimeError, SystemError) as error:  # torch makes a SystemError of the warning
+            model = frontend.convert(frontend.load(decoder))
+        except Exception as error:  # noqa: BLE001 (OpenVINO's have no other class in common)
             _log.debug("no trace for OpenVINO, going through ONNX: %s", error)
             return None
+    return None if told else model
 
 
 def _traced(chain: Chain) -> "ExportedProgram":

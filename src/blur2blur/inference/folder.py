@@ -178,7 +178,7 @@ def _noted(errors: dict[Job, Blur2BlurError], job: Job) -> Generator[None]:
     try:
         yield
     except Exception as error:  # each library says in its own way that memory ran out
-        if is_out_of_memory(error):
+        if not isinstance(error, Blur2BlurError) and is_out_of_memory(error):
             error = InputError(
                 f"{job.source} is too large for the memory that is free; close other programs, or "
                 "make it smaller"

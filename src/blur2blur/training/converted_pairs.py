@@ -12,6 +12,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from blur2blur import zoo
+from blur2blur.errors import ConfigError
 from blur2blur.training import sources
 from blur2blur.training.practice import prepare
 from blur2blur.training.rehearsal import Rehearsal
@@ -31,19 +32,25 @@ class ConvertedPairs:
             fabric: device and precision.
 
         Raises:
-            ConfigError: unknown camera.
+            ConfigError: no deblurrer to start from, no converter, unknown camera.
             CheckpointError: the converter cannot be loaded.
             DataError, InputError: unusable photographs.
         """
+        if not (settings.init and settings.converter):
+            raise ConfigError(
+                "rehearsal needs init=FILE, a deblurrer, and converter=FILE, or converter=none to "
+                "deblur the made-up cameras' photographs as they are"
+            )
         self._autocast = fabric.autocast
         self._converter = None
-        if settings.converter:
-            self._converter = zoo.load_own(settings.converter, role="converter").to(fabric.device)
-            sources.check_crop(settings.data.crop_px, self._converter.size_rule)
-            channels_last(self._converter)
+        if settings.converter != zoo.WITHOUT_CONVERTER:
+            converter = zoo.load_own(settings.converter, role="converter").to(fabric.device)
+            sources.check_crop(settings.data.crop_px, converter.size_rule)
+            channels_last(converter)
+            self._converter = converter.eval().requires_grad_(False)
         made_up = settings.rehearsal
         self._rehearsal = Rehearsal(
-            RehearsalSettings(cameras=made_up.cameras, compared=made_up.compared),
+            RehearsalSettings(cameras=made_up.cameras, compared=made_up.compared, candidates=1),
             settings.known,
             None,
         )

@@ -15,6 +15,9 @@ from torch import Tensor
 from blur2blur.blur import CameraSettings
 from blur2blur.pyramid import pyramid
 
+LEAST_PX = 64
+"""Least side of the images that are compared."""
+
 _LEVELS = 4
 _PATCH_PX = 16
 _FLOOR = 1e-7
@@ -23,7 +26,7 @@ _RIDGE = 1e-3
 
 
 def features(images: Tensor) -> Tensor:
-    """Return B x F features of B 3 H W sRGB images in [0,1], sides at least 64 pixels."""
+    """Return B x F features of B 3 H W sRGB images in [0,1], sides at least `LEAST_PX`."""
     grey = images.mean(dim=1, keepdim=True)
     opponent = images[:, :1] - images[:, 2:]
     grid = (grey.shape[-2] // _PATCH_PX, grey.shape[-1] // _PATCH_PX)

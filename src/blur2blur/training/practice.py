@@ -7,7 +7,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from blur2blur.data.datasets import Sample
+from blur2blur.errors import ConfigError
 from blur2blur.training import sources
+from blur2blur.training.likeness import LEAST_PX
 from blur2blur.training.rehearsal import Rehearsal
 from blur2blur.training.settings import DataSettings
 from blur2blur.training.task import Batch, as_float
@@ -43,6 +45,7 @@ def prepare(
         device: where the networks are.
 
     Raises:
+        ConfigError: crops too small to be compared.
         DataError, InputError: unusable photographs.
     """
     blurry = {role: paths for role, paths in roles.items() if role == "unknown_blurry"}
@@ -54,6 +57,11 @@ def prepare(
     dataset = sources.pair_crops(split.train, data, seed=seed, margin_px=margin_px)
     later = seed + sources.VALIDATION_SEED_OFFSET
     if blurry:
+        if data.crop_px < LEAST_PX:
+            raise ConfigError(
+                f"data.crop_px = {data.crop_px} is too small for cameras to be compared by; set "
+                f"data.crop_px={LEAST_PX} or more, or rehearsal.compared=0"
+            )
         unknown = sources.pair_crops(blurry, data, seed=later, margin_px=0)
         batches: list[Batch] = [
             default_collate([crops[number] for number in range(count)])

@@ -114,7 +114,7 @@ class DeblurrerSettings(Settings):
 
     task: Literal["deblurrer"] = "deblurrer"
     init: str = ""  # a deblurrer to start from: a name of the zoo or a weight file
-    converter: str = ""  # what it makes of made-up cameras' photographs is deblurred; frozen
+    converter: str = ""  # what it makes of made-up cameras' photographs is deblurred; or "none"
     network: NetworkSettings = NetworkSettings()
     data: DataSettings = DataSettings()
     known: KnownBlurSettings = KnownBlurSettings()

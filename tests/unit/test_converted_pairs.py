@@ -79,12 +79,12 @@ def test_the_deblurrer_alone_is_trained_and_validated_on_converted_crops(camera_
 
 @pytest.mark.parametrize("override", ["converter=", "init="])
 def test_a_deblurrer_and_a_converter_are_asked_for(camera_folder, override: str):
-    with pytest.raises(ConfigError, match="rehearsal needs init=FILE, .*, or converter=none"):
+    with pytest.raises(ConfigError, match=r"rehearsal needs init=FILE, .*, or converter=none"):
         pairs(camera_folder, override)
 
 
 def test_cameras_are_not_compared_by_crops_too_small(camera_folder):
-    with pytest.raises(ConfigError, match="set data.crop_px=64 or more, or rehearsal.compared=0"):
+    with pytest.raises(ConfigError, match=r"set data\.crop_px=64 or more, or rehearsal\.compared=0"):
         pairs(camera_folder, "data.crop_px=48")
 
 

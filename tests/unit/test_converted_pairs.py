@@ -84,7 +84,7 @@ def test_a_deblurrer_and_a_converter_are_asked_for(camera_folder, override: str)
 
 
 def test_cameras_are_not_compared_by_crops_too_small(camera_folder):
-    with pytest.raises(ConfigError, match=r"set data\.crop_px=64 or more, or rehearsal\.compared=0"):
+    with pytest.raises(ConfigError, match=r"data\.crop_px=64 or more, or rehearsal\.comp"):
         pairs(camera_folder, "data.crop_px=48")
 
 

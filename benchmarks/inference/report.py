@@ -106,7 +106,7 @@ def _cell(value: object) -> str:
 
 
 def _plot(rows: Sequence[Row], path: Path) -> None:
-    """Draw seconds over memory for the largest size that the baseline was measured at."""
+    """Draw seconds and memory for the largest size that the baseline was measured at."""
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -122,13 +122,15 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
         if all(row[name] == chosen[name] for name in ("network", "part", "size"))
         and "seconds_median" in row
     ]
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for row in same:
-        seconds, memory = float(row["seconds_median"] or 0), float(row["peak_rss_mb"] or 0)
-        axes.scatter(seconds, memory)
-        axes.annotate(str(row["way"]), (seconds, memory), xytext=(4, 4), textcoords="offset points")
-    axes.set(xscale="log", xlabel="seconds", ylabel="peak resident memory, MiB", ylim=(0, None))
-    axes.set_title(f"{chosen['network']}, {chosen['part']}, {chosen['size']}")
-    axes.margins(x=0.3)
+    names = [str(row["way"]) for row in same]
+    figure, sides = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True, layout="constrained")
+    shown = (("seconds_median", "seconds"), ("peak_rss_mb", "peak resident memory, MiB"))
+    for axes, (key, label) in zip(sides, shown, strict=True):
+        bars = axes.barh(names, [float(row[key] or 0) for row in same])
+        axes.bar_label(bars, fmt="{:.4g}", padding=2)
+        axes.set(xlabel=label)
+        axes.margins(x=0.15)
+    sides[0].invert_yaxis()
+    figure.suptitle(f"{chosen['network']}, {chosen['part']}, {chosen['size']}")
     figure.savefig(path, dpi=120)
     plt.close(figure)

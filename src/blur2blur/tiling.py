@@ -138,10 +138,7 @@ def process_tiles(
     for row, row_below in itertools.zip_longest(rows, rows[1:]):
         fresh = image[..., row.start + shared.shape[-2] : row.stop, :]
         for group in _equal_batches(columns, batch_size):
-            tiles = [
-                torch.cat([part[..., c.pixels] for part in (shared, fresh)], -2) for c in group
-            ]
-            arguments = [torch.cat(tiles)]
+            arguments = [_cut((shared, fresh), group)]
             if guide is not None:
                 cells = [guide[..., row.cells(align), column.cells(align)] for column in group]
                 arguments.append(torch.cat(cells))
@@ -149,7 +146,9 @@ def process_tiles(
             if output is None:
                 output = image.new_empty(batch, results.shape[1], height, width)
             if strip is None or strip.shape[-2] != row.size:
-                strip = image.new_empty(batch, results.shape[1], row.size, width)
+                # one row of tiles is the result itself, unless that is perhaps written over it
+                alone = len(rows) == 1 and out is None
+                strip = output if alone else output.new_empty(*output.shape[:2], row.size, width)
             for column, result in zip(group, results.split(batch), strict=True):
                 _paste(strip, result.to(strip), column, dim=-1)
             done += len(group)
@@ -164,6 +163,12 @@ def process_tiles(
         _paste(output, strip, row, dim=-2)
     assert output is not None
     return output
+
+
+def _cut(parts: Sequence[Tensor], spans: Sequence[Span]) -> Tensor:
+    """Return one tile for each span, of parts that lie one below the other, as one batch."""
+    tiles = [torch.cat([part[..., span.pixels] for part in parts], dim=-2) for span in spans]
+    return tiles[0] if len(tiles) == 1 else torch.cat(tiles)
 
 
 def _paste(target: Tensor, tile: Tensor, span: Span, *, dim: int) -> None:

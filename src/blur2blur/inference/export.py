@@ -197,10 +197,18 @@ def write_openvino(
     header: ExportedHeader | None = None,
     *,
     check: Callable[[Path], None] | None = None,
+    half: bool = False,
 ) -> None:
     """Write an OpenVINO model, `path` (.xml) and its weights beside it (.bin), both or neither.
 
-    Weights stay float32. Input, outputs, arguments and errors are those of `write_onnx`.
+    Input, outputs, other arguments and errors are those of `write_onnx`.
+
+    Args:
+        chain: as there.
+        path: the .xml file.
+        header: as there.
+        check: as there.
+        half: store weights in 16 bits, which is more than bf16 computes with; else in float32.
     """
     require("openvino")
     openvino = load_openvino()
@@ -210,7 +218,7 @@ def write_openvino(
     model.set_rt_info(header.model_dump_json(), [HEADER_KEY])
     with atomic_files(path) as temporary:
         try:
-            openvino.save_model(model, temporary, compress_to_fp16=False)
+            openvino.save_model(model, temporary, compress_to_fp16=half)
         except RuntimeError as error:  # which does not tell why
             raise InputError(
                 f"cannot write {path}: the disk is full or the folder was taken away; free some "
@@ -349,14 +357,18 @@ def _openvino_from_trace(chain: Chain) -> Any:  # noqa: ANN401
     It takes a tenth of the time that torch.export and ONNX take, which the first photograph waits
     for; but a trace keeps forever what a network decides in Python for its example.
     """
-    with warnings.catch_warnings(record=True) as told, torch.no_grad():
+    with warnings.catch_warnings(record=True) as told, _constant(chain):
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", torch.jit.TracerWarning)  # pyright: ignore[reportPrivateImportUsage]
         try:
             from openvino.frontend import FrontEndManager
             from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-            traced = torch.jit.trace(chain, _example(chain.size_rule), check_trace=False)
+            # a function, not the module, whose every submodule would be traced into one of its own
+            def run(image: Tensor) -> tuple[Tensor, ...]:
+                return chain(image)
+
+            traced = torch.jit.trace(run, _example(chain.size_rule), check_trace=False)
             # in a variable of its own: the frontend does not keep it alive
             decoder = TorchScriptPythonDecoder(traced)
             frontend: Any = FrontEndManager().load_by_framework("pytorch")
@@ -365,6 +377,20 @@ def _openvino_from_trace(chain: Chain) -> Any:  # noqa: ANN401
             _log.debug("no trace for OpenVINO, going through ONNX: %s", error)
             return None
     return None if told else model
+
+
+@contextmanager
+def _constant(chain: Chain) -> Generator[None]:
+    """Let a trace of a function take weights for constants: those that gradients change are not."""
+    trained = [weight for weight in chain.parameters() if weight.requires_grad]
+    for weight in trained:
+        weight.requires_grad_(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for weight in trained:
+            weight.requires_grad_(True)
 
 
 def _traced(chain: Chain) -> "ExportedProgram":

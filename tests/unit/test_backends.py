@@ -124,11 +124,25 @@ def test_what_cannot_be_converted_is_refused() -> None:
         backends.build(Chain([Asking()]).eval(), CPU, backend="openvino")
 
 
-def test_a_conversion_that_does_something_else_is_refused() -> None:
-    chain = _chain()
-    backends.converted._compare(chain, chain)
+@pytest.mark.parametrize("factor", [0.8, float("nan")])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_conversion_that_does_something_else_is_refused(precision: str, factor: float) -> None:
+    chain, tolerance = _chain(), backends.converted._TRIAL_TOLERANCE[precision]
+    backends.converted._compare(chain, chain, tolerance)
     with pytest.raises(CheckpointError, match="answers something else at another size"):
-        backends.converted._compare(lambda tiles: tuple(0.9 * t for t in chain(tiles)), chain)
+        backends.converted._compare(
+            lambda tiles: tuple(factor * t for t in chain(tiles)), chain, tolerance
+        )
+
+
+def test_converting_leaves_the_networks_trainable(own_cache: Path) -> None:
+    chain = _chain()
+    chain.networks[0].requires_grad_(False)
+    backends.build(chain, CPU, backend="openvino", precision="fp32")
+    assert [p.requires_grad for p in chain.parameters()] == [
+        trained for network, trained in zip(chain.networks, (False, True), strict=True)
+        for _ in network.parameters()
+    ]  # fmt: skip
 
 
 def test_auto_takes_openvino_for_networks_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,15 @@ def test_identity_for_any_geometry(
         assert torch.equal(result, image)
 
 
+@pytest.mark.parametrize(("height", "width"), AWKWARD)
+def test_the_result_may_be_written_over_the_image(height: int, width: int) -> None:
+    image = torch.rand(1, 3, height, width)
+    options = {"tile_px": 64, "overlap_px": 16, "align": 8}
+    expected = tiling.process_tiles(image, torch.neg, **options)
+    assert tiling.process_tiles(image, torch.neg, out=image, **options) is image
+    assert torch.equal(image, expected)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     length=st.integers(1, 5000),

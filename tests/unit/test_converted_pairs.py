@@ -54,10 +54,11 @@ def test_the_deblurrer_is_shown_what_the_converter_makes(camera_folder):
     assert unknown.shape == sharp.shape == (1, 3, 64, 64)
     assert torch.equal(sharp, same)
     converter = zoo.load_own("generic-small", role="converter").eval()
-    with torch.inference_mode():
-        expected = converter.restore(unknown).clamp(0, 1)
-    assert torch.allclose(image, expected, atol=1e-5)
-    assert not torch.allclose(image, unknown, atol=1e-2)
+    for before, after in ((unknown, image), (of_cameras.held_out[0], converted.held_out[0])):
+        with torch.inference_mode():
+            expected = converter.restore(before).clamp(0, 1)
+        assert torch.allclose(after, expected, atol=1e-5)
+        assert not torch.allclose(after, before, atol=1e-2)
 
 
 def test_the_deblurrer_alone_is_trained_and_validated_on_converted_crops(camera_folder):

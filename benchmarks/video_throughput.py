@@ -91,9 +91,10 @@ def measure(pipeline: Pipeline, root: Path) -> dict:
     with av.open(str(root / "in.mp4")) as container:
         arrays = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     pipeline(as_pixels(arrays[0]))
-    computation = sum(
-        seconds_of(lambda pixels=as_pixels(array): pipeline(pixels)) for array in arrays
-    )
+    computation = 0.0
+    for array in arrays:
+        pixels = as_pixels(array)
+        computation += seconds_of(lambda pixels=pixels: pipeline(pixels))
     memory_mib: list[float] = []
     whole = seconds_of(
         lambda: video.process(

@@ -125,7 +125,7 @@ class _Record:
     def measure(self, case: Case, *, judge: bool) -> dict[str, float]:
         """Run a case in a process of its own and note what came out."""
         if WAYS[case.way].backend in ("openvino", "onnxruntime"):
-            key = (case.network, case.part, WAYS[case.way].backend)
+            key = (case.network, case.part, case.way)  # a conversion is for one precision
             if key not in self.prepared:
                 self._child(case, prepare=True)
                 self.prepared.add(key)

@@ -48,7 +48,8 @@ def read_preset(name_or_path: str, folder: str = "") -> dict[str, Any]:
     else:
         names = preset_names(folder)
         if name_or_path not in names:
-            raise ConfigError(f"unknown preset '{name_or_path}'{nearest(name_or_path, names)}")
+            kind = folder.removesuffix("s") or "preset"
+            raise ConfigError(f"unknown {kind} '{name_or_path}'{nearest(name_or_path, names)}")
         path = PRESETS_DIR / folder / f"{name_or_path}.toml"
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -101,7 +102,8 @@ def build(model: type[SettingsT], values: Mapping[str, Any], *, source: str) -> 
         dotted = ".".join(location)
         if first["type"] == "extra_forbidden":
             known = _known_names(model, location[:-1])
-            hint = nearest(location[-1], known)
+            sections = location[:-1]
+            hint = nearest(dotted, [".".join([*sections, name]) for name in known])
             raise ConfigError(f"{source}: unknown setting '{dotted}'{hint}") from error
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "missing":

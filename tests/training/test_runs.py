@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from blur2blur import settings
 from blur2blur.checkpoints import load_any, read_header
 from blur2blur.errors import CheckpointError, ConfigError, DataError
-from blur2blur.training import launch, loop, practice, sources
+from blur2blur.training import adaptation, converted_pairs, launch, loop, practice, sources
 from blur2blur.training.converter import ConverterTask
 from blur2blur.training.deblurrer import DeblurrerTask
 from blur2blur.training.kernel import KernelTask
@@ -164,7 +164,8 @@ def test_killed_run_resumes_from_its_checkpoint_and_repeats_the_curve(camera_fol
 
 def test_worker_processes_do_not_change_a_run(camera_folder, tmp_path):
     train("converter", camera_folder, tmp_path / "here")
-    train("converter", camera_folder, tmp_path / "workers", "data.workers=2", "data.cache_gb=0")
+    # of which there are no more than cores, or torch would warn
+    train("converter", camera_folder, tmp_path / "workers", "data.workers=99", "data.cache_gb=0")
     assert same_weights(tmp_path / "here/last.safetensors", tmp_path / "workers/last.safetensors")
 
 
@@ -317,7 +318,7 @@ def test_damaged_state_is_refused(camera_folder, tmp_path):
         ("data.crop_px=128", r"96x96, smaller than the crop of 128 px"),
         ("network.name=mimo", r"unknown network 'mimo'; did you mean 'mimo_unet'\?"),
         ("network.options.block=3", r"unknown setting 'block'; did you mean 'blocks'\?"),
-        ("known.camera=knwon", r"unknown preset 'knwon'; did you mean 'known'\?"),
+        ("known.camera=knwon", r"unknown camera 'knwon'; did you mean 'known'\?"),
         ("known.camera=roll", r"'roll' blurs differently from place to place.*known.source=pairs"),
         ("optimiser.learnin_rate=1", r"did you mean 'learning_rate'\?"),
         ("run.steps=0", r"run.steps = 0"),
@@ -329,6 +330,16 @@ def test_wrong_settings_are_one_clear_line(override, message, camera_folder, tmp
         train("deblurrer", camera_folder, tmp_path / "run", override)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("task", "role"), [("generic", "converter"), ("finish", "deblurrer")])
+def test_wrong_weights_are_told_before_cameras_are_compared(
+    task: str, role: str, camera_folder, tmp_path, monkeypatch
+):
+    for module in (adaptation, converted_pairs):
+        monkeypatch.setattr(module, "prepare", lambda *_, **__: pytest.fail("compared"))
+    with pytest.raises(CheckpointError, match=f"no {role} 'nothing.safetensors'"):
+        train(task, camera_folder, tmp_path / "run", "init=nothing.safetensors")
 
 
 def test_init_starts_from_trained_weights(camera_folder, tmp_path):

@@ -38,6 +38,21 @@ def test_file_keeps_its_name(tmp_path: Path) -> None:
     assert _plan(tmp_path, "in/a/x.jpg", "in/y.tif") == {"x.jpg": "in/a/x.jpg", "y.tif": "in/y.tif"}
 
 
+def test_one_photograph_may_be_given_a_name(tmp_path: Path) -> None:
+    _touch(tmp_path, "in/x.jpg", "in/y.jpg")
+    jobs = folder.plan([str(tmp_path / "in/x.jpg")], tmp_path / "z.png", save_converted=True)
+    assert [(job.output, job.converted) for job in jobs] == [
+        (tmp_path / "z.png", tmp_path / "converted/z.png")
+    ]
+    for inputs in (["in/x.jpg", "in/y.jpg"], ["in"], ["in/*.jpg"]):
+        with pytest.raises(InputError, match=r"z\.png is the name of a photograph"):
+            _plan(tmp_path, *inputs, out="z.png")
+    with pytest.raises(InputError, match="is an input and would be overwritten"):
+        _plan(tmp_path, "in/x.jpg", out="in/x.jpg")
+    _touch(tmp_path, "folder.jpg/keep")
+    assert _plan(tmp_path, "in/x.jpg", out="folder.jpg") == {"x.jpg": "in/x.jpg"}
+
+
 @pytest.mark.parametrize(
     ("pattern", "outputs"),
     [

@@ -199,11 +199,6 @@ def test_numbers_that_leave_nothing_to_do_are_refused(words):
         trained(*words.split())
 
 
-def test_no_more_workers_than_cores(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    assert trained("--num_threads", "16").data.workers == 2
-
-
 @pytest.mark.parametrize("script", ["train", "test"])
 def test_all_photographs_may_be_called_inf(script):
     options = parse(script, ["--dataroot", "D", "--max_dataset_size", "inf"])

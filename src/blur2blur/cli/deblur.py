@@ -27,7 +27,8 @@ def deblur(
         typer.Option(
             "--out",
             "-o",
-            help="Output folder; files of the same name are replaced. For one clip, a clip.",
+            help="Output folder; files of the same name are replaced. Of one photograph or clip: "
+            "a file.",
         ),
     ],
     converter: Annotated[
@@ -116,7 +117,7 @@ def deblur(
         batch_size=batch,
         ensemble=cast("Ensemble", ensemble),
     )
-    make_folder(out.parent if clips.one_file else out)
+    make_folder(out.parent if clips.one_file or folder.names_photograph(out) else out)
     errors = [failure.error for failure in run_with_progress(pipeline, jobs)] if jobs else []
     if jobs:
         typer.echo(f"{len(jobs) - len(errors)} of {len(jobs)} photographs deblurred into {out}")

@@ -1,6 +1,7 @@
 """Gathers the verbs; a user's mistake becomes one line and exit code 2."""
 
 import io
+import logging
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -62,6 +63,7 @@ def guard(command: Callable[[], object]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for file names that are no Unicode
+    logging.basicConfig(format="warning: %(message)s", level=logging.WARNING)
     try:
         command()
     except typer.Exit as stop:

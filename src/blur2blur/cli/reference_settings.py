@@ -137,7 +137,7 @@ def settings(options: Options, pace: Rhythm) -> list[str]:
         *_losses(options),
         f"data.batch_size={options.whole('batch_size')}",
         f"data.crop_px={options.whole('crop_size')}",
-        f"data.workers={min(options.whole('num_threads'), os.cpu_count() or 1)}",
+        f"data.workers={options.whole('num_threads')}",
         f"data.rotations={json.dumps(not options.flag('no_flip'))}",
         "data.colour_jitter=0.0",
         "data.curriculum_steps=0",

@@ -1,6 +1,7 @@
 """What several verbs show on the terminal: progress, and histograms in one line."""
 
 import math
+import statistics
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ def histogram(title: str, groups: Mapping[str, Sequence[float]], *, logarithmic:
         for value in values:
             counts[min(int((value - low) / span * _BINS), _BINS - 1)] += 1
         steps = [math.ceil(count / max(counts) * (len(_BARS) - 1)) for count in counts]
-        median = sorted(groups[name])[len(values) // 2]
+        median = statistics.median(groups[name])
         lines.append(
             f"{name:<{width}} |{''.join(_BARS[step] for step in steps)}| median {median:.0f}"
         )

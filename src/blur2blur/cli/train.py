@@ -64,8 +64,8 @@ def converter(
     """Train a network to turn a camera's unknown blur (trainA) into the known one.
 
     Needs the camera's sharp photographs (trainB), not paired with trainA; with known.source=pairs
-    trainC and trainD instead. A generic converter (loss.adversarial_weight=0 and rehearsal) needs
-    sharp photographs alone.
+    trainC and trainD instead. A generic converter (preset generic) needs sharp photographs
+    alone.
     """
     from blur2blur import settings
     from blur2blur.training.launch import train_converter
@@ -111,17 +111,22 @@ def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:
         ),
     )
     with Progress(*columns, console=console, expand=True) as progress:
+        preparing = "reading photographs, choosing cameras"
+        bar = progress.add_task(escape(out.name), total=None, values=preparing)
 
         def report(step: int, values: Mapping[str, float]) -> None:
-            if not progress.tasks:  # a resumed run's speed is that of the steps done now
-                progress.add_task(escape(out.name), total=steps, completed=step - 1, values="")
-            bar = progress.tasks[0].id
+            if progress.tasks[0].total is None:  # a resumed run's speed is that of the steps now
+                progress.reset(bar, total=steps, completed=step - 1, values="")
             progress.update(bar, completed=step)
             if values:
                 text = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
                 progress.update(bar, values=text)
 
-        finished = train(report)
+        try:
+            finished = train(report)
+        finally:
+            if progress.tasks[0].total is None:  # nothing was begun that could be shown
+                progress.remove_task(bar)
     if not finished:
         if first:
             typer.echo(f"stopped; the same command resumes from {out}", err=True)

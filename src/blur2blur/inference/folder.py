@@ -44,18 +44,29 @@ def plan(inputs: Sequence[str], out: Path, *, save_converted: bool) -> list[Job]
 
     Args:
         inputs: image files, folders (searched to any depth), or globs such as "trip/*.jpg".
-        out: the output folder.
-        save_converted: name a file for the converted image too, under `out`/converted.
+        out: the output folder; or an image, where the input is one image file.
+        save_converted: name a file for the converted image too, in a folder `converted` of the
+            output folder.
 
     Raises:
         InputError: an input that is not there or holds no image, an output that would overwrite an
-            input, two inputs for one output, or a file where `out` should be.
+            input, two inputs for one output, one image for several inputs, or a file where `out`
+            should be.
     """
+    name = None
+    if names_photograph(out):
+        if len(inputs) > 1 or not Path(inputs[0]).is_file():
+            raise InputError(
+                f"{out} is the name of a photograph, which takes one photograph as input; choose a "
+                "folder for anything else"
+            )
+        out, name = out.parent, out.name
     refuse_file_in_the_way(out)
     jobs: dict[Path, Job] = {}
     owners: dict[Path, Path] = {}
     for text in inputs:
-        for source, place in _expand(text, out):
+        for source, found in _expand(text, out):
+            place = found if name is None else PurePath(name)
             converted = out / CONVERTED_FOLDER / place if save_converted else None
             job = Job(source=source, output=out / place, converted=converted)
             for path in (job.output, job.converted):
@@ -212,6 +223,11 @@ def _expand(text: str, out: Path) -> Iterator[tuple[Path, PurePath]]:
         raise InputError(f"no images in {text} (sought: {known})")
     for image in found:
         yield image, image.relative_to(root)
+
+
+def names_photograph(out: Path) -> bool:
+    """Tell whether an output is the name of an image, not a folder."""
+    return out.suffix.lower() in images.SUFFIXES and not out.is_dir()
 
 
 def has_wildcard(text: str) -> bool:

@@ -50,13 +50,15 @@ def plan(inputs: Sequence[str], out: Path, quality: Quality) -> ClipPlan:
     Raises:
         ConfigError: the extra `video` is not installed, an unknown codec, one that an output's
             container does not hold, an output that is no known container.
-        InputError: an output that is an input, two clips for one output, or one output for several
-            inputs.
+        InputError: a clip that is not there, an output that is an input, two clips for one output,
+            or one output for several inputs.
     """
     quality.check()
     first = Path(inputs[0])
     names_clip = out.suffix.lower() in SUFFIXES
     if not out.is_dir() and (names_clip or (len(inputs) == 1 and _is_clip(first) and out.suffix)):
+        if len(inputs) == 1 and not first.exists() and not has_wildcard(inputs[0]):
+            raise InputError(f"no file or folder {first}")
         if len(inputs) > 1 or not first.is_file() or first.suffix.lower() in images.SUFFIXES:
             raise InputError(
                 f"{out} is the name of a clip, which takes one clip as input; choose a folder for "

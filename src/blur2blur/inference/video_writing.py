@@ -43,7 +43,9 @@ class Writer:
         video: "VideoStream",
         copies: "dict[int, Stream]",
         encoding: Encoding,
+        source: Path,
     ) -> None:
+        self._source = source
         self._container, self._video, self._copies = container, video, copies
         self._layout = encoding.layout
         self._last_pts: int | None = None
@@ -63,7 +65,8 @@ class Writer:
         """
         if frame.pts is None or (self._last_pts is not None and frame.pts <= self._last_pts):
             raise InputError(
-                f"time stamps do not rise at {frame.time or 0:.3f} s; repair the clip first"
+                f"{self._source}: time stamps do not rise at {frame.time or 0:.3f} s; repair the "
+                "clip first"
             )
         self._last_pts = frame.pts
         self._copy(packets)
@@ -112,7 +115,7 @@ def opened(
             copies = _add_copies(container, clip, output)
             container.metadata.update(_kept(clip.container.metadata))
             container.set_chapters(clip.container.chapters())
-            yield Writer(container, video, copies, encoding)
+            yield Writer(container, video, copies, encoding, clip.path)
         except BaseException:
             # closing writes the end of a file that nobody will see; the first error counts
             with suppress(FFmpegError):

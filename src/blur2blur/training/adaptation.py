@@ -47,11 +47,7 @@ class RehearsalTask:
         )
         if self.deblurrer is not None:
             channels_last(self.deblurrer)
-        self.rehearsal = Rehearsal(settings.rehearsal, settings.known, self.deblurrer)
-        practice = prepare(
-            self.rehearsal, roles, settings.data, seed=settings.run.seed, device=fabric.device
-        )
-        self.dataset, self.held_out = practice.dataset, practice.held_out
+        # before cameras are compared, so that wrong weights are told of at once
         torch.manual_seed(settings.run.seed)
         network = (
             zoo.load_own(settings.init, role="converter").train()
@@ -59,6 +55,11 @@ class RehearsalTask:
             else networks.build(settings.network.name, **settings.network.options)
         )
         sources.check_crop(settings.data.crop_px, network.size_rule)
+        self.rehearsal = Rehearsal(settings.rehearsal, settings.known, self.deblurrer)
+        practice = prepare(
+            self.rehearsal, roles, settings.data, seed=settings.run.seed, device=fabric.device
+        )
+        self.dataset, self.held_out = practice.dataset, practice.held_out
         channels_last(network)
         self.networks: dict[str, nn.Module] = {"generator": network}
         optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)

@@ -42,12 +42,7 @@ class DeblurrerTask:
         self.settings, self.fabric = settings, fabric
         self.run = settings.run
         self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
-        if settings.rehearsal.takes_place:
-            converted = ConvertedPairs(settings, roles, fabric)
-            self._pair, self.dataset = converted.pair, converted.dataset
-            self.held_out_blurry, self.held_out_sharp = converted.held_out
-        else:
-            self._learn_known_blur(roles)
+        # before cameras are compared, so that wrong weights are told of at once
         torch.manual_seed(settings.run.seed)
         network = (
             zoo.load_own(settings.init, role="deblurrer").train()
@@ -55,6 +50,12 @@ class DeblurrerTask:
             else networks.build(settings.network.name, **settings.network.options)
         )
         sources.check_crop(settings.data.crop_px, network.size_rule)
+        if settings.rehearsal.takes_place:
+            converted = ConvertedPairs(settings, roles, fabric)
+            self._pair, self.dataset = converted.pair, converted.dataset
+            self.held_out_blurry, self.held_out_sharp = converted.held_out
+        else:
+            self._learn_known_blur(roles)
         channels_last(network)
         self.networks: dict[str, nn.Module] = {"generator": network}
         optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)

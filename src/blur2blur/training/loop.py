@@ -7,6 +7,7 @@ log, and a resumed run is the uninterrupted one.
 """
 
 import math
+import os
 import signal
 import sys
 import threading
@@ -98,6 +99,12 @@ def _interruptible() -> Generator[Callable[[], bool]]:
         yield lambda: requested_at < math.inf
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _ignore_interrupts(_worker: int) -> None:
@@ -244,15 +251,17 @@ def train(
         rank=fabric.global_rank,
         ranks=fabric.world_size,
     )
+    # more than there are cores only wait for each other
+    workers = min(task.workers, _cores())
     loader = DataLoader(
         task.dataset,
         batch_size=task.batch_size,
         sampler=sampler,
-        num_workers=task.workers,
+        num_workers=workers,
         pin_memory=fabric.device.type == "cuda",
         worker_init_fn=_ignore_interrupts,
         # forked workers share the cache of decoded photographs; Python 3.14 would copy it to each
-        multiprocessing_context="fork" if task.workers and sys.platform == "linux" else None,
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
     loader = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
     batches = cast("Iterator[Batch]", iter(loader))

@@ -223,7 +223,7 @@ class ConverterSettings(Settings):
     """`train converter`: learn to turn the camera's unknown blur into the known one."""
 
     task: Literal["converter"] = "converter"
-    init: str = ""  # a converter to start from: a weight file
+    init: str = ""  # a converter to start from: a name of the zoo or a weight file
     deblurrer: str = ""  # shown on sample sheets
     network: NetworkSettings = NetworkSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()

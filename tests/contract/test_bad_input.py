@@ -336,8 +336,8 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("arguments", "names"),
         [
-            (train("deblurrer", "run.step=3"), ["'run.step'", "did you mean 'steps'?"]),
-            (train("converter", "loss.penalti=r1"), ["'loss.penalti'", "'penalty'?"]),
+            (train("deblurrer", "run.step=3"), ["'run.step'", "did you mean 'run.steps'?"]),
+            (train("converter", "loss.penalti=r1"), ["'loss.penalti'", "'loss.penalty'?"]),
             (train("converter", "network.options.chanels=3"), ["'chanels'", "base_channels"]),
             (train("converter", "loss.penalty=r3"), ["loss.penalty = 'r3'", "'r1+r2'"]),
             (train("deblurrer", "run.steps=many"), ["run.steps = 'many'", "valid integer"]),
@@ -347,7 +347,7 @@ class TestSettings:
             ([*train("deblurrer"), "--preset", "none.toml"], ["no settings file none.toml"]),
             ([*train("deblurrer"), "--preset", "converter"], ["task = 'converter'", "'deblurrer'"]),
             ([*READS_PHOTOS["synth"]("photos"), "--camera", "rol"], ["'rol'", "'roll'?"]),
-            ([*READS_PHOTOS["synth"]("photos"), "--set", "lens.defocus=1"], ["'defocus_px'?"]),
+            ([*READS_PHOTOS["synth"]("photos"), "--set", "lens.defocus=1"], ["'lens.defocus_px'?"]),
             (["data", "split", "photos", "-o", "out", "--ratio", "6"], ["--ratio 6", "6:4"]),
             (deblur("photos", "--device", "gpu"), ["no device 'gpu'", "auto or cpu"]),
             (deblur("photos", "--device", "meta"), ["no device 'meta'", "auto or cpu"]),

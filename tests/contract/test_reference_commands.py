@@ -394,7 +394,7 @@ def test_a_broken_photograph_is_reported_and_the_rest_converted(run, folder, mon
     [
         ("train", "--dataroot gone", DataError, "no folder gone"),
         ("train", "--name run2 --crop_size 90", ConfigError, "set data.crop_px=96"),
-        ("train", "--name run2 --set run.sede=1", ConfigError, "did you mean 'seed'"),
+        ("train", "--name run2 --set run.sede=1", ConfigError, "did you mean 'run.seed'"),
         ("train", "--name run2 --set run.steps=9", ConfigError, "use --n_epochs and --n_epochs_d"),
         ("train", "--name run2 --set run.checkpoint_every=9", ConfigError, "--save_latest_freq"),
         ("train", "--name run2 --set data.batch_size=2", ConfigError, "use --batch_size"),

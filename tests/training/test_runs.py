@@ -320,7 +320,7 @@ def test_damaged_state_is_refused(camera_folder, tmp_path):
         ("network.options.block=3", r"unknown setting 'block'; did you mean 'blocks'\?"),
         ("known.camera=knwon", r"unknown camera 'knwon'; did you mean 'known'\?"),
         ("known.camera=roll", r"'roll' blurs differently from place to place.*known.source=pairs"),
-        ("optimiser.learnin_rate=1", r"did you mean 'learning_rate'\?"),
+        ("optimiser.learnin_rate=1", r"did you mean 'optimiser.learning_rate'\?"),
         ("run.steps=0", r"run.steps = 0"),
         ("init=nothing.safetensors", r"no deblurrer 'nothing.safetensors'"),
     ],

@@ -270,7 +270,7 @@ def test_settings_from_a_file_and_overrides(tmp_path: Path):
     ("name", "override", "message"),
     [
         ("fone", None, "unknown camera 'fone'; did you mean 'phone'"),
-        ("phone", "shake.lenght_px=[1,2]", "did you mean 'length_px'"),
+        ("phone", "shake.lenght_px=[1,2]", "did you mean 'shake.length_px'"),
         ("phone", "nois.shot=1", "unknown setting 'nois'; did you mean 'noise'"),
         ("phone", "shake.length_px=[9, 3]", "lower end 9.0 is above the upper end 3.0"),
         ("phone", "noise.shot=-1", "must not be negative"),

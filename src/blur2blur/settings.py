@@ -23,11 +23,15 @@ class Settings(BaseModel):
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the known name closest to `name`, else all known names."""
+def nearest(name: str, known: Iterable[str], *, section: str = "") -> str:
+    """Return "; did you mean 'x'?" for the known name closest to `name`, else all known names.
+
+    They are shown with `section` before them.
+    """
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
+    shown = [section + name for name in close or known]
+    return f"; did you mean '{shown[0]}'?" if close else f"; known: {', '.join(shown)}"
 
 
 def preset_names(folder: str = "") -> list[str]:
@@ -102,8 +106,7 @@ def build(model: type[SettingsT], values: Mapping[str, Any], *, source: str) -> 
         dotted = ".".join(location)
         if first["type"] == "extra_forbidden":
             known = _known_names(model, location[:-1])
-            sections = location[:-1]
-            hint = nearest(dotted, [".".join([*sections, name]) for name in known])
+            hint = nearest(location[-1], known, section=dotted.removesuffix(location[-1]))
             raise ConfigError(f"{source}: unknown setting '{dotted}'{hint}") from error
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "missing":

@@ -41,6 +41,16 @@ def psnr_db(image: Tensor, truth: Tensor) -> Tensor:
     return peak_signal_noise_ratio(image, truth, data_range=1.0, reduction="none", dim=(1, 2, 3))
 
 
+def pooled_psnr_db(image: Tensor, truth: Tensor) -> float:
+    """Return the peak signal-to-noise ratio in dB of the squared error of all images together.
+
+    Images that are nearly equal count as little as their error, not as much as their decibels.
+    Arguments and errors as `psnr_db`.
+    """
+    image, truth = _batches(image, truth)
+    return float(psnr_db(image.transpose(0, 1).flatten(1, 2), truth.transpose(0, 1).flatten(1, 2)))
+
+
 def ssim(image: Tensor, truth: Tensor) -> Tensor:
     """Return the structural similarity of each image, at most 1.
 

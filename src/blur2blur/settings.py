@@ -20,6 +20,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+def one_is_both(value: object) -> object:
+    """Read one number as both ends of a range."""
+    return (value, value) if isinstance(value, int | float) else value
+
+
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 

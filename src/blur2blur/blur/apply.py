@@ -29,6 +29,8 @@ def convolve(
         B x C x H x W.
     """
     size = kernel.shape[-1]
+    if boundary == "circular":
+        return convolve_between(image, kernel[:, :, None].to(image))
     if kernel.shape[-2] != size or size % 2 == 0:
         raise ValueError(f"kernels must be square with an odd size, not {tuple(kernel.shape)}")
     kernel = kernel.to(image).expand(image.shape[0], -1, -1, -1)
@@ -38,15 +40,49 @@ def convolve(
     return _convolve_by_fft(padded, kernel)
 
 
-def pad(image: Tensor, margin: int, boundary: Boundary) -> Tensor:
+def convolve_between(image: Tensor, kernels: Tensor) -> Tensor:
+    """Convolve with kernels that change from place to place, by FFT: what leaves on one side comes
+    in on the other.
+
+    Args:
+        image: B x C x H x W, linear light.
+        kernels: B x G x G x K x K, K odd and at most H and W: those of the corners of G x G - 1
+            equal cells, row by row from the top left. Between the corners the results are
+            interpolated bilinearly. With G = 1 there is one kernel for the whole image.
+
+    Returns:
+        B x C x H x W.
+    """
+    height, width = image.shape[-2:]
+    rows, columns, size = kernels.shape[1], kernels.shape[2], kernels.shape[-1]
+    spectrum = torch.fft.rfft2(image)
+    total: Tensor | None = None
+    for row, down in enumerate(_hats(rows, height).to(image)):
+        for column, right in enumerate(_hats(columns, width).to(image)):
+            response = torch.fft.rfft2(kernels[:, None, row, column].to(image), s=(height, width))
+            seen = torch.fft.irfft2(spectrum * response, s=(height, width))
+            seen = seen.roll((-(size // 2), -(size // 2)), dims=(-2, -1))
+            if rows == columns == 1:
+                return seen
+            seen = seen * (down[:, None] * right)
+            total = seen if total is None else total + seen
+    assert total is not None
+    return total
+
+
+def _hats(count: int, length: int) -> Tensor:
+    """Return count x length weights of linear interpolation between `count` places."""
+    if count == 1:
+        return torch.ones(1, length)
+    places = torch.linspace(0, count - 1, length)
+    return (1 - (places - torch.arange(count)[:, None]).abs()).clamp(min=0)
+
+
+def pad(image: Tensor, margin: int, boundary: Literal["reflect", "replicate"]) -> Tensor:
     """Return B x C x H x W extended by `margin` pixels on every side."""
     if margin == 0:
         return image
     height, width = image.shape[-2:]
-    if boundary == "circular":
-        rows = torch.arange(-margin, height + margin, device=image.device) % height
-        columns = torch.arange(-margin, width + margin, device=image.device) % width
-        return image[..., rows, :][..., columns]
     reflects = boundary == "reflect" and margin < min(height, width)
     return F.pad(image, (margin,) * 4, mode="reflect" if reflects else "replicate")
 
@@ -64,12 +100,12 @@ def _convolve_by_fft(padded: Tensor, kernel: Tensor) -> Tensor:
     height, width = padded.shape[-2:]
     size = kernel.shape[-1]
     # the wrap-around falls on the padding, which is cut away
-    shape = (_quick_length(height), _quick_length(width))
+    shape = (quick_length(height), quick_length(width))
     spectrum = torch.fft.rfft2(padded, s=shape) * torch.fft.rfft2(kernel, s=shape)
     return torch.fft.irfft2(spectrum, s=shape)[..., size - 1 : height, size - 1 : width]
 
 
-def _quick_length(length: int) -> int:
+def quick_length(length: int) -> int:
     """Return the smallest length >= `length` without prime factors above 5, quick to transform."""
     while True:
         rest = length

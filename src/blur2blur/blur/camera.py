@@ -1,51 +1,74 @@
 """A simulated camera: motion, lens, sensor and picture processing, batched and seeded."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from blur2blur.blur import isp, kernels, shake, trajectories
-from blur2blur.blur.apply import Method, convolve
-from blur2blur.blur.camera_settings import CameraSettings, SignedRange
-from blur2blur.blur.shake import Motion
+from blur2blur.blur import isp, kernels, motion, shake
+from blur2blur.blur.apply import convolve, convolve_between
+from blur2blur.blur.camera_settings import CameraSettings, NoiseSettings
+from blur2blur.blur.motion import Movement
+from blur2blur.blur.ranges import spread, uniform
 from blur2blur.images import to_linear, to_srgb
+
+CORNERS = 2
+"""The blur of a crop is interpolated between as many places a side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
     """What one press of the shutter draws for B photographs, before any pixel is touched."""
 
-    motion: Motion
+    movement: Movement
     defocus_px: Tensor  # B
     softness_px: Tensor  # B
     highlight_gain: Tensor  # B
+    lamps: Tensor  # B, expected number in a million pixels
+    stops: Tensor  # B
     response: Tensor  # B
+    gamma: Tensor  # B
+    contrast: Tensor  # B
 
 
 class Camera:
     """The camera that `settings` describe.
 
-    Images are B x 3 x H x W, sRGB in [0, 1], each one a whole photograph: rotation and zoom are
-    about its centre. Results are on the images' device; randomness is drawn on the generator's,
-    and the same seed gives the same bytes.
+    Images are B x 3 x H x W, sRGB in [0, 1]: whole photographs, rotation and zoom being about their
+    centres, or, where `of_crops`, each a part of a larger photograph somewhere around it. Results
+    are on the images' device; randomness is drawn on the generator's, and the same seed gives the
+    same bytes. In crops, what leaves on one side comes in on the other: `reach_px` pixels along the
+    edges are wrong.
     """
 
-    def __init__(self, settings: CameraSettings) -> None:
+    def __init__(self, settings: CameraSettings, *, of_crops: bool = False) -> None:
         self.settings = settings
+        self.of_crops = of_crops
+
+    @property
+    def reach_px(self) -> int:
+        """How many pixels light is carried at most.
+
+        Roll, zoom and pan count only where `settings.extent_px` limits them.
+        """
+        return motion.reach_px(self.settings) + self.lens_reach_px
 
     def sample_kernels(self, count: int, generator: torch.Generator) -> Tensor:
         """Return kernel_B1KK of shake, straight motion and lens; K is the same on every call.
 
         What `settings.spatial` adds differs from place to place and is not in them.
         """
-        return self._kernels(self.draw(count, generator))
+        size = 2 * motion.reach_px(self.settings) + 1
+        return self._kernels(self.draw(count, generator, 1, 1), size)
 
-    def blur(self, sharp_srgb: Tensor, generator: torch.Generator) -> Tensor:
+    def blur(
+        self, sharp_srgb: Tensor, generator: torch.Generator, *, exposure: Exposure | None = None
+    ) -> Tensor:
         """Return the images blurred in linear light: no noise, tone curve, rounding or JPEG."""
-        exposure = self.draw(len(sharp_srgb), generator)
-        return to_srgb(self._expose(self._light(sharp_srgb, exposure), exposure).clamp(0, 1))
+        exposure = exposure or self.draw(len(sharp_srgb), generator, *sharp_srgb.shape[-2:])
+        light = self._bright(to_linear(sharp_srgb), exposure, generator)
+        return to_srgb(self.expose(light, exposure).clamp(0, 1))
 
     def photograph_pair(
         self,
@@ -53,132 +76,131 @@ class Camera:
         generator: torch.Generator,
         *,
         exposure: Exposure | None = None,
-        clean_sharp: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Return a blurry and a sharp photograph of each image, 8-bit values in [0, 1].
 
         Both have the same light, and each its own noise; both pass through the tone curve and the
         compression. An `exposure` from `draw` fixes the blur, so that its kernels can be told.
-        With `clean_sharp` the sharp one keeps light and tone alone, not rounded to 8 bits.
         """
-        count = len(sharp_srgb)
-        exposure = exposure or self.draw(count, generator)
-        stops = _uniform(self.settings.exposure_stops, count, generator)
-        light = self._light(sharp_srgb, exposure) * (2**stops).to(sharp_srgb)[:, None, None, None]
-        blurry = self._develop(self._expose(light, exposure), generator)
-        if clean_sharp:
-            return blurry, self._toned(light)
-        return blurry, self._develop(light, generator)
+        exposure = exposure or self.draw(len(sharp_srgb), generator, *sharp_srgb.shape[-2:])
+        light = self.light(sharp_srgb, exposure, generator)
+        blurry = self.develop(self.expose(light, exposure), exposure, generator)
+        sharp = exposure.movement.compose(light)
+        return blurry, self.develop(sharp, exposure, generator)
 
-    def draw(self, count: int, generator: torch.Generator) -> Exposure:
-        """Draw motion and light of `count` photographs, on the generator's device."""
+    def draw(self, count: int, generator: torch.Generator, height: int, width: int) -> Exposure:
+        """Draw motion and light of `count` photographs of a size, on the generator's device."""
+        movement = motion.draw(
+            self.settings, count, generator, height, width, of_crops=self.of_crops
+        )
+        return Exposure(movement=movement, **self._draw_optics(count, generator))
+
+    def seeing(self, other: Exposure, generator: torch.Generator) -> Exposure:
+        """Return another camera's exposure as this camera would have made it.
+
+        Motion and moving things are the same; lens, light, response and tone are drawn anew.
+        """
+        return replace(other, **self._draw_optics(len(other.response), generator))
+
+    def _draw_optics(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
         settings = self.settings
-        path = trajectories.shake_paths(
-            _uniform(settings.shake.length_px, count, generator),
-            _uniform(settings.shake.wander, count, generator),
-            _uniform(settings.shake.pull, count, generator),
-            settings.shake.jerks,
-            generator,
-        )
-        path = path + kernels.linear_path(
-            _uniform(settings.linear.length_px, count, generator),
-            _uniform(settings.linear.angle_degrees, count, generator),
-            trajectories.STEPS,
-        )
-        time = torch.linspace(-0.5, 0.5, trajectories.STEPS + 1, device=generator.device)
-        roll = torch.deg2rad(_either_way(settings.spatial.roll_degrees, count, generator))
-        zoom = _uniform(settings.spatial.zoom_percent, count, generator) / 100
-        pan = torch.deg2rad(_either_way(settings.spatial.pan_degrees, count, generator))
-        yaw = pan[:, None] * time
-        return Exposure(
-            motion=Motion(
-                path_px=path,
-                roll=roll[:, None] * time,
-                zoom=1 + zoom[:, None] * time,
-                pan=torch.stack((yaw, torch.zeros_like(yaw)), dim=-1),
-            ),
-            defocus_px=_uniform(settings.lens.defocus_px, count, generator),
-            softness_px=_uniform(settings.lens.softness_px, count, generator),
-            highlight_gain=_uniform(settings.highlights.gain, count, generator),
-            response=(
-                torch.ones(count, device=generator.device)
-                if settings.response == (1, 1)
-                else _uniform(settings.response, count, generator)
-            ),
-        )
+        return {
+            "defocus_px": uniform(settings.lens.defocus_px, count, generator),
+            "softness_px": uniform(settings.lens.softness_px, count, generator),
+            "highlight_gain": uniform(settings.highlights.gain, count, generator),
+            "lamps": uniform(settings.highlights.lamps, count, generator),
+            "stops": uniform(settings.exposure_stops, count, generator),
+            "response": uniform(settings.response, count, generator),
+            "gamma": uniform(settings.tone.gamma, count, generator),
+            "contrast": uniform(settings.tone.contrast, count, generator),
+        }
 
     def local_kernels(self, exposure: Exposure, height: int, width: int, grid: int) -> Tensor:
-        """Return B x G x G x K x K kernels of the photographs' places.
+        """Return B x G x G x K x K kernels of the photographs' places, moving things left out.
 
         G is `grid`, cells counted from the top left; 1 where the blur is the same everywhere.
         """
-        if not self.settings.spatial.varies:
+        movement = exposure.movement
+        if not movement.motion.varies:
             return self._kernels(exposure)[:, None]
-        focal_px = self._focal_px(height, width)
-        local = shake.local_kernels(exposure.motion, height, width, focal_px, grid)
+        points = shake.cell_middles(grid, height, width)
+        local = movement.local_kernels(points).unflatten(1, (grid, grid))
         if self.settings.lens.sharp:
             return local
         lens = self._lens(exposure).repeat_interleave(grid * grid, dim=0)
         local = kernels.compose(local.flatten(0, 2)[:, None], lens)
         return local.reshape(-1, grid, grid, *local.shape[-2:])
 
-    def _light(self, sharp_srgb: Tensor, exposure: Exposure) -> Tensor:
-        linear = to_linear(sharp_srgb)
+    def light(self, sharp_srgb: Tensor, exposure: Exposure, generator: torch.Generator) -> Tensor:
+        """Return the light of the scene, 1 being where the sensor clips, moving things left out."""
+        light = self._bright(to_linear(sharp_srgb), exposure, generator)
+        return light * (2**exposure.stops).to(light)[:, None, None, None]
+
+    def _bright(self, light: Tensor, exposure: Exposure, generator: torch.Generator) -> Tensor:
         highlights = self.settings.highlights
-        if highlights.gain == (1, 1):
-            return linear
-        return isp.brighten_highlights(linear, highlights.threshold, exposure.highlight_gain)
+        if highlights.gain != (1, 1):
+            light = isp.brighten_highlights(light, highlights.threshold, exposure.highlight_gain)
+        if highlights.lamps != (0, 0):
+            light = isp.add_lamps(light, exposure.lamps, generator)
+        return light
 
-    def _expose(self, light: Tensor, exposure: Exposure) -> Tensor:
+    def expose(self, light: Tensor, exposure: Exposure) -> Tensor:
+        """Return what reaches the sensor of the scene's `light`: linear, blurred, not clipped."""
         if self.settings.response == (1, 1):
-            return self._blurred(light, exposure, "auto")
+            return self._blurred(light, exposure)
         power = exposure.response.to(light)[:, None, None, None]
-        # in space: an FFT's rounding is that of the brightest light, which the root of dark light
-        # would make visible
-        return self._blurred(light**power, exposure, "space").clamp(min=0) ** (1 / power)
+        # double precision: an FFT's rounding is that of the brightest light, which the root of dark
+        # light would make visible
+        averaged = self._blurred(light.double() ** power, exposure).clamp(min=0)
+        return (averaged ** (1 / power)).to(light)
 
-    def _blurred(self, light: Tensor, exposure: Exposure, method: Method) -> Tensor:
-        if not self.settings.spatial.varies:
-            return convolve(light, self._kernels(exposure), method=method)
-        height, width = light.shape[-2:]
-        focal_px = self._focal_px(height, width)
-        count = shake.frame_count(exposure.motion, height, width, focal_px)
-        seen = shake.average_frames(light, exposure.motion.resampled(count), focal_px)
-        if self.settings.lens.sharp:
-            return seen
-        return convolve(seen, self._lens(exposure), method=method)
+    def _blurred(self, light: Tensor, exposure: Exposure) -> Tensor:
+        movement, height, width = exposure.movement, *light.shape[-2:]
 
-    def _develop(self, light: Tensor, generator: torch.Generator) -> Tensor:
+        def lay(image: Tensor, kernel: Tensor) -> Tensor:
+            return convolve(image, kernel, boundary="circular" if self.of_crops else "reflect")
+
+        if not movement.motion.varies and movement.objects is None:
+            return lay(light, self._kernels(exposure))
+        if not movement.motion.varies:
+            seen = lay(light, shake.path_kernels(movement.motion.path_px))
+        elif self.of_crops:
+            local = movement.local_kernels(shake.grid_points(CORNERS, height, width))
+            seen = convolve_between(light, local.unflatten(1, (CORNERS, CORNERS)))
+        else:
+            count = shake.frame_count(movement.motion, height, width, movement.focal_px)
+            moments = movement.motion.resampled(count)
+            seen = shake.average_frames(light, moments, movement.focal_px)
+        if movement.objects is not None:
+            seen = movement.objects.compose_blurred(seen, light, lay)
+        return seen if self.settings.lens.sharp else lay(seen, self._lens(exposure))
+
+    def develop(self, light: Tensor, exposure: Exposure, generator: torch.Generator) -> Tensor:
+        """Return the photograph of what reached the sensor: sRGB, 8-bit values in [0, 1]."""
         settings, count = self.settings, len(light)
         # light beyond the clipping point is clipped after its noise: a saturated pixel has none
         light = light.clamp(min=0)
         raw = light if settings.demosaic == "none" else isp.mosaic(light)
         if not settings.noise.none:
-            shot = _uniform(settings.noise.shot, count, generator)
-            raw = isp.add_noise(
-                raw, shot, _uniform(settings.noise.read, count, generator), generator
-            )
+            raw = _noisy(raw, settings.noise, generator)
         if settings.demosaic != "none":
             raw = isp.demosaic(raw.clamp(0, 1), settings.demosaic)
-        srgb = self._toned(raw)
+        srgb = self.toned(raw, exposure)
+        if settings.noise.smoothing != (0, 0):
+            srgb = isp.smooth(srgb, uniform(settings.noise.smoothing, count, generator))
         if settings.jpeg.quality is None:
             return isp.quantise(srgb)
-        quality = _uniform(settings.jpeg.quality, count, generator)
+        quality = uniform(settings.jpeg.quality, count, generator)
         return isp.jpeg(srgb, quality, settings.jpeg.subsampling)
 
-    def _toned(self, linear: Tensor) -> Tensor:
-        tone = self.settings.tone
-        return isp.tone_curve(to_srgb(linear.clamp(0, 1)), tone.gamma, tone.contrast)
+    def toned(self, light: Tensor, exposure: Exposure) -> Tensor:
+        """Return a noiseless photograph of the light: sRGB in [0, 1], with the camera's tone."""
+        return isp.tone_curve(to_srgb(light.clamp(0, 1)), exposure.gamma, exposure.contrast)
 
-    def _kernels(self, exposure: Exposure) -> Tensor:
-        settings = self.settings
-        longest = settings.shake.length_px[1] + settings.linear.length_px[1]
-        # a path of constant speed stays within half its length of its mean
-        size = 2 * math.ceil(longest / 2) + 1
-        instants = max(1, math.ceil(longest / shake.KERNEL_SPACING_PX))
-        points = trajectories.resample(exposure.motion.path_px, instants)
-        kernel = kernels.rasterise(points, size)
-        return kernel if settings.lens.sharp else kernels.compose(kernel, self._lens(exposure))
+    def _kernels(self, exposure: Exposure, size: int | None = None) -> Tensor:
+        kernel = shake.path_kernels(exposure.movement.motion.path_px, size)
+        lens = self.settings.lens
+        return kernel if lens.sharp else kernels.compose(kernel, self._lens(exposure))
 
     def _lens(self, exposure: Exposure) -> Tensor:
         lens = self.settings.lens
@@ -188,16 +210,14 @@ class Camera:
         reach = math.ceil(kernels.GAUSSIAN_REACH * lens.softness_px[1])
         return kernels.compose(disk, kernels.gaussian(exposure.softness_px, 2 * reach + 1))
 
-    def _focal_px(self, height: int, width: int) -> float:
-        return self.settings.spatial.focal_length * math.hypot(height, width)
+    @property
+    def lens_reach_px(self) -> int:
+        """How many pixels the lens alone spreads light, at most."""
+        lens = self.settings.lens
+        softness = math.ceil(kernels.GAUSSIAN_REACH * lens.softness_px[1])
+        return math.ceil(lens.defocus_px[1]) + softness
 
 
-def _uniform(limits: SignedRange, count: int, generator: torch.Generator) -> Tensor:
-    low, high = limits
-    drawn = torch.rand(count, generator=generator, device=generator.device)
-    return low + (high - low) * drawn
-
-
-def _either_way(limits: SignedRange, count: int, generator: torch.Generator) -> Tensor:
-    side = torch.randint(0, 2, (count,), generator=generator, device=generator.device)
-    return _uniform(limits, count, generator) * (2 * side - 1)
+def _noisy(raw: Tensor, noise: NoiseSettings, generator: torch.Generator) -> Tensor:
+    shot = spread(noise.shot, len(raw), generator)
+    return isp.add_noise(raw, shot, spread(noise.read, len(raw), generator), generator)

@@ -6,11 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, model_validator
 
 from blur2blur.blur.isp import Demosaic, Subsampling
-from blur2blur.settings import Settings, load
-
-
-def _single_value_is_a_range(value: object) -> object:
-    return (value, value) if isinstance(value, int | float) else value
+from blur2blur.settings import Settings, load, one_is_both
 
 
 def _in_order(value: tuple[float, float]) -> tuple[float, float]:
@@ -25,19 +21,21 @@ def _not_negative(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
-def _at_least_one(value: tuple[float, float]) -> tuple[float, float]:
-    if value[0] < 1:
-        raise ValueError("must be 1 or more")
+def _positive(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] <= 0:
+        raise ValueError("must be above 0")
     return value
 
 
-# lower and upper end of what is drawn uniformly for every photograph; one number is both
+# lower and upper end of what is drawn for every photograph, uniformly unless it says otherwise; one
+# number is both
 SignedRange = Annotated[
     tuple[FiniteFloat, FiniteFloat],
-    BeforeValidator(_single_value_is_a_range),
+    BeforeValidator(one_is_both),
     AfterValidator(_in_order),
 ]
 Range = Annotated[SignedRange, AfterValidator(_not_negative)]
+PositiveRange = Annotated[SignedRange, AfterValidator(_positive)]
 
 
 class ShakeSettings(Settings):
@@ -59,6 +57,8 @@ class LinearSettings(Settings):
 class SpatialSettings(Settings):
     """Motion whose blur differs from place to place; it scales with the size of the photograph."""
 
+    share: Annotated[FiniteFloat, Field(ge=0, le=1)] = 1
+    """Of the photographs that have it."""
     roll_degrees: Range = (0, 0)
     """Rotation about the optical axis during the exposure, to either side."""
     zoom_percent: SignedRange = (0, 0)
@@ -72,6 +72,14 @@ class SpatialSettings(Settings):
     def varies(self) -> bool:
         """Whether there is any such motion."""
         return any((*self.roll_degrees, *self.zoom_percent, *self.pan_degrees))
+
+
+class ObjectSettings(Settings):
+    """Things that move by themselves in front of what stands still (see `objects`)."""
+
+    share: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0
+    """Of the photographs, with one to `most` of them; the others have none."""
+    most: Annotated[int, Field(ge=1)] = 5
 
 
 class LensSettings(Settings):
@@ -91,13 +99,20 @@ class HighlightSettings(Settings):
 
     threshold: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.8
     gain: Range = (1, 1)
+    lamps: Range = (0, 0)
+    """How many small lights are added to a million pixels."""
 
 
 class NoiseSettings(Settings):
-    """Noise in linear light of variance `shot * light + read ** 2`, white being 1."""
+    """Noise in linear light of variance `shot * light + read ** 2`, white being 1.
+
+    Drawn uniformly in their logarithm, where the lower end is above 0. Saturated pixels have none.
+    """
 
     shot: Range = (0, 0)
     read: Range = (0, 0)
+    smoothing: Range = (0, 0)
+    """Strength of the camera's own noise removal, in sRGB values (see `isp.smooth`)."""
 
     @property
     def none(self) -> bool:
@@ -108,8 +123,14 @@ class NoiseSettings(Settings):
 class ToneSettings(Settings):
     """The camera's own tone curve on top of sRGB (see `isp.tone_curve`)."""
 
-    gamma: Annotated[FiniteFloat, Field(gt=0)] = 1
-    contrast: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0
+    gamma: PositiveRange = (1, 1)
+    contrast: Range = (0, 0)
+
+    @model_validator(mode="after")
+    def _contrast_is_a_share(self) -> Self:
+        if self.contrast[1] > 1:
+            raise ValueError("contrast goes from 0 to 1")
+        return self
 
 
 class JpegSettings(Settings):
@@ -132,14 +153,22 @@ class CameraSettings(Settings):
     shake: ShakeSettings = ShakeSettings()
     linear: LinearSettings = LinearSettings()
     spatial: SpatialSettings = SpatialSettings()
+    extent_px: PositiveRange | None = None
+    """Extent of the blur (see `trajectories.extents`), drawn uniformly in its logarithm: shake,
+    straight and spatial motion are drawn, then made larger or smaller together until the widest
+    place in the image has it. Without it they are taken as they are drawn."""
+    still: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0
+    """Share of the photographs without any motion."""
+    objects: ObjectSettings = ObjectSettings()
     lens: LensSettings = LensSettings()
     exposure_stops: SignedRange = (0, 0)
     """Light of blurry and sharp photograph alike: +1 is twice as much, -1 half."""
     highlights: HighlightSettings = HighlightSettings()
-    response: Annotated[SignedRange, AfterValidator(_at_least_one)] = (1, 1)
+    response: PositiveRange = (1, 1)
     """The light that the blur averages is the picture's, as sRGB tells it, to this power: 1 for a
     picture that follows sRGB, 2 to 3 for one whose curve lifts what lies between black and white,
-    as that of many cameras does. Bright details then outshine dark ones where they mix."""
+    as that of many cameras does. Bright details then outshine dark ones where they mix. 0.45
+    averages stored values, as is done where blur is made of the frames of a video."""
     noise: NoiseSettings = NoiseSettings()
     demosaic: Demosaic = "none"
     tone: ToneSettings = ToneSettings()

@@ -7,6 +7,7 @@ B x 3 x H x W in [0, 1], sRGB-encoded.
 import io
 from typing import Literal
 
+import cv2
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -16,6 +17,10 @@ from blur2blur.blur.apply import pad
 
 Demosaic = Literal["none", "bilinear", "malvar"]
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
+
+_SMOOTHING_PX = 5
+_LAMP_PX = (0.5, 2.0)  # standard deviation of a light's profile
+_LAMP_LIGHT = (2.0, 30.0)
 
 
 def brighten_highlights(linear: Tensor, threshold: float, gain: Tensor) -> Tensor:
@@ -39,11 +44,36 @@ def brighten_highlights(linear: Tensor, threshold: float, gain: Tensor) -> Tenso
     return linear * (1 + (gain.to(linear)[:, None, None, None] - 1) * rise)
 
 
+def add_lamps(linear: Tensor, density: Tensor, generator: torch.Generator) -> Tensor:
+    """Add small lights, brighter than white, whose streaks show how the camera moved.
+
+    Args:
+        linear: B x 3 x H x W, >= 0.
+        density: B expected numbers in a million pixels.
+        generator: draws their number, place, size, colour and brightness.
+    """
+    height, width = linear.shape[-2:]
+    numbers = torch.poisson(density * height * width / 1e6, generator=generator)
+    lit = linear.clone()
+    x = torch.arange(width, device=linear.device)
+    y = torch.arange(height, device=linear.device)
+    for image, number in zip(lit, numbers.int().tolist(), strict=True):
+        drawn = torch.rand(number, 7, generator=generator, device=generator.device).to(linear)
+        for lamp in drawn:
+            radius = _LAMP_PX[0] + (_LAMP_PX[1] - _LAMP_PX[0]) * lamp[2]
+            across = ((x - lamp[0] * width) / radius).square()
+            down = ((y - lamp[1] * height) / radius).square()
+            spot = torch.exp(-0.5 * (across + down[:, None]))
+            colour = _LAMP_LIGHT[0] * (_LAMP_LIGHT[1] / _LAMP_LIGHT[0]) ** lamp[3]
+            image += colour * (0.4 + 0.6 * lamp[4:, None, None]) * spot
+    return lit
+
+
 def add_noise(linear: Tensor, shot: Tensor, read: Tensor, generator: torch.Generator) -> Tensor:
-    """Add photon (Poisson) and read-out (Gaussian) noise of variance `shot * linear + read ** 2`.
+    """Add the noise of photons and read-out: Gaussian, of variance `shot * linear + read ** 2`.
 
     The model of A. Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for
-    single-image raw-data", IEEE Trans. Image Processing 17(10), 2008.
+    single-image raw-data", IEEE Trans. Image Processing 17(10), 2008, equation 8.
 
     Args:
         linear: B x C x H x W, >= 0.
@@ -52,13 +82,12 @@ def add_noise(linear: Tensor, shot: Tensor, read: Tensor, generator: torch.Gener
         generator: gives the randomness, drawn on its device.
 
     Returns:
-        B x C x H x W, not clipped.
+        B x C x H x W, not clipped. Where a sample is full, at 1 or above, it has no noise.
     """
-    per_photon = shot.clamp(min=1e-7).to(linear)[:, None, None, None]
-    photons = (linear / per_photon).to(generator.device)
-    shaken = torch.poisson(photons, generator=generator).to(linear) * per_photon
+    shot, read = (each.to(linear)[:, None, None, None] for each in (shot, read))
     noise = torch.randn(linear.shape, generator=generator, device=generator.device).to(linear)
-    return shaken + read.to(linear)[:, None, None, None] * noise
+    noisy = linear + (shot * linear + read.square()).sqrt() * noise
+    return torch.where(linear >= 1, linear, noisy)
 
 
 def mosaic(linear: Tensor) -> Tensor:
@@ -119,16 +148,39 @@ def _demosaic_filters(method: Literal["bilinear", "malvar"]) -> Tensor:
     return torch.stack((cross, across, across.T, diagonal))[:, None]
 
 
-def tone_curve(srgb: Tensor, gamma: float, contrast: float) -> Tensor:
+def tone_curve(srgb: Tensor, gamma: Tensor, contrast: Tensor) -> Tensor:
     """Return `srgb` to the power `gamma`, then mixed by `contrast` with a smooth S-curve.
 
     Args:
-        srgb: values in [0, 1].
-        gamma: below 1 brightens the middle tones.
-        contrast: 0 is no S-curve, 1 the whole of it (3 x^2 - 2 x^3).
+        srgb: B x 3 x H x W, values in [0, 1].
+        gamma: B powers; below 1 brightens the middle tones.
+        contrast: B shares; 0 is no S-curve, 1 the whole of it (3 x^2 - 2 x^3).
     """
+    gamma, contrast = (each.to(srgb)[:, None, None, None] for each in (gamma, contrast))
     curved = srgb**gamma
     return torch.lerp(curved, curved * curved * (3 - 2 * curved), contrast)
+
+
+def smooth(srgb: Tensor, strength: Tensor) -> Tensor:
+    """Remove noise as cameras do, details of little contrast with it: a bilateral filter.
+
+    C. Tomasi and R. Manduchi, "Bilateral filtering for gray and color images", ICCV 1998.
+
+    Args:
+        srgb: B x 3 x H x W in [0, 1].
+        strength: B standard deviations in sRGB values; 0 leaves the image as it is.
+    """
+    smoothed = [
+        torch.from_numpy(
+            cv2.bilateralFilter(
+                image.permute(1, 2, 0).contiguous().numpy(), _SMOOTHING_PX, level, _SMOOTHING_PX / 2
+            )
+        ).permute(2, 0, 1)
+        if level > 0
+        else image
+        for image, level in zip(srgb.cpu(), strength.tolist(), strict=True)
+    ]
+    return torch.stack(smoothed).to(srgb)
 
 
 def quantise(srgb: Tensor) -> Tensor:

@@ -53,9 +53,9 @@ def make(pair: Planned, camera: Camera, sharp: Tensor, out_dir: Path) -> None:
         InputError: the disk cannot be written.
     """
     generator = torch.Generator().manual_seed(pair.seed)
-    exposure = camera.draw(1, generator)
-    blurry, steady = camera.photograph_pair(sharp[None], generator, exposure=exposure)
     height, width = sharp.shape[-2:]
+    exposure = camera.draw(1, generator, height, width)
+    blurry, steady = camera.photograph_pair(sharp[None], generator, exposure=exposure)
     kernels = camera.local_kernels(exposure, height, width, KERNEL_GRID)[0]
     blurry_path, sharp_path, kernels_path, picture_path = _files(pair, out_dir)
     images.write_rgb(picture_path, kernel_picture(kernels))

@@ -9,11 +9,15 @@ position, and the strengths are stated per exposure, so that they do not depend 
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 STEPS = 96
 JERK_SPREAD = 0.5
+
+_EXTENT_SHARE = 0.95
+_EXTENT_DIRECTIONS = 8
 
 
 def shake_paths(
@@ -40,19 +44,32 @@ def shake_paths(
 
     turns = noise * wander / math.sqrt(STEPS)
     turns = turns + jerk * (math.pi + 2 * JERK_SPREAD * spread)
-    stiffness = pull / STEPS
-    x = torch.zeros(count, device=device)
-    y = torch.zeros(count, device=device)
-    positions = [torch.stack((x, y), dim=-1)]
-    for turn in turns.unbind():
-        cos, sin = heading.cos(), heading.sin()
+    # NumPy: a step is a dozen operations on a few numbers, which torch is slow to call
+    stiffness, angle = (each.double().cpu().numpy() for each in (pull / STEPS, heading))
+    here = np.zeros(count, np.complex128)
+    positions = [here]
+    for turn in turns.double().cpu().numpy():
+        ahead = np.exp(1j * angle)
         # only the part of the pull across the motion turns it: the speed is constant
-        heading = heading + turn - stiffness * (y * cos - x * sin)
-        x = x + heading.cos() / STEPS
-        y = y + heading.sin() / STEPS
-        positions.append(torch.stack((x, y), dim=-1))
-    path = torch.stack(positions, dim=1) * length_px[:, None, None]
-    return centred(path)
+        angle = angle + turn - stiffness * (here * ahead.conj()).imag
+        here = here + np.exp(1j * angle) / STEPS
+        positions.append(here)
+    steps = np.stack(positions, axis=1)
+    path = torch.from_numpy(np.stack((steps.real, steps.imag), axis=-1)).float().to(device)
+    return centred(path * length_px[:, None, None])
+
+
+def extents(path_px: Tensor) -> Tensor:
+    """Return the widths in pixels of the paths (B x T x 2, uniform in time): B.
+
+    The width is what holds 95 % of the time, in the direction in which that is widest.
+    """
+    angle = torch.arange(_EXTENT_DIRECTIONS, device=path_px.device) * math.pi / _EXTENT_DIRECTIONS
+    seen = path_px @ torch.stack((angle.cos(), angle.sin())).to(path_px)
+    outside = (1 - _EXTENT_SHARE) / 2
+    ends = torch.tensor([outside, 1 - outside]).to(path_px)
+    low, high = torch.quantile(seen, ends, dim=1)
+    return (high - low).amax(dim=-1)
 
 
 def centred(path_px: Tensor) -> Tensor:

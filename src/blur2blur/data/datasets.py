@@ -4,20 +4,40 @@ A sample number counts every sample that training will ever draw, over steps, ba
 Nothing is remembered between samples, so a resumed run draws what an uninterrupted one would.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from blur2blur import images
 from blur2blur.data import transforms
 from blur2blur.data.decoding import DecodedImages
+from blur2blur.data.graphics import draw_graphics
 from blur2blur.errors import DataError
 
 Sample = dict[str, Tensor | str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """How samples are varied.
+
+    Attributes:
+        rotations: by multiples of 90 degrees; flips always happen.
+        colour_jitter: strength, as `transforms.jitter_factors` takes it.
+        places: how many places are drawn for a crop; the one of most detail is kept.
+        graphics: share of the crops with text and lines on them.
+    """
+
+    rotations: bool = True
+    colour_jitter: float = 0.0
+    places: int = 1
+    graphics: float = 0.0
 
 
 class _Group:
@@ -30,11 +50,15 @@ class _Group:
         crop_px: int,
         margin_px: int,
         cache_gb: float,
-        shrink: int,
+        shrink: tuple[float, float],
     ) -> None:
         self.side_px = crop_px + 2 * margin_px
+        self._shrink = shrink
+        # one whole factor: photographs are reduced when they are read, not each crop
+        whole = int(shrink[0]) if shrink[0] == shrink[1] == int(shrink[0]) else 1
+        self._crops_shrink = whole != shrink[1]
         self.roles = {
-            role: DecodedImages(paths, cache_gb=cache_gb, shrink=shrink)
+            role: DecodedImages(paths, cache_gb=cache_gb, shrink=whole)
             for role, paths in roles.items()
         }
         first, *others = self.roles.values()
@@ -43,9 +67,9 @@ class _Group:
         for path, (height, width), size in zip(
             first.paths, first.file_sizes, first.sizes, strict=True
         ):
-            if min(size) < self.side_px:
+            if min(size) * whole < self.side_px * shrink[0]:
                 margin = f" and {margin_px} px of margin on each side" if margin_px else ""
-                shrunk = f" after data.shrink = {shrink}" if shrink > 1 else ""
+                shrunk = f" after data.shrink = {shrink[0]:g}" if shrink[0] > 1 else ""
                 raise DataError(
                     f"{path} is {width}x{height}, smaller{shrunk} than the crop of {crop_px} px"
                     f"{margin}; remove it or set data.crop_px lower"
@@ -63,25 +87,39 @@ class _Group:
     def __len__(self) -> int:
         return self.count
 
-    def draw(
-        self,
-        index: int,
-        rng: np.random.Generator,
-        *,
-        rotations: bool,
-        colour_jitter: float,
-    ) -> Sample:
+    def draw(self, index: int, rng: np.random.Generator, augmentation: Augmentation) -> Sample:
         sample: Sample = {}
         size = next(iter(self.roles.values())).sizes[index]
-        rows, columns = transforms.random_crop(size, self.side_px, rng)
+        side_px = self._side(size, rng)
+        first = next(iter(self.roles.values()))[index]
+        rows, columns = max(
+            (transforms.random_crop(size, side_px, rng) for _ in range(augmentation.places)),
+            key=lambda place: images.sharpness(first[place]) if augmentation.places > 1 else 0,
+        )
         flip = bool(rng.integers(2))
-        turns = int(rng.integers(4)) if rotations else 0
-        factors = transforms.jitter_factors(colour_jitter, rng)
+        turns = int(rng.integers(4)) if augmentation.rotations else 0
+        factors = transforms.jitter_factors(augmentation.colour_jitter, rng)
+        graphics = augmentation.graphics and rng.random() < augmentation.graphics
+        seed = int(rng.integers(2**32)) if graphics else 0
         for role, decoded in self.roles.items():
-            crop = transforms.to_tensor(decoded[index][rows, columns], turns=turns, flip=flip)
-            sample[role] = transforms.jitter_colour(crop, factors) if colour_jitter else crop
+            pixels = decoded[index][rows, columns]
+            if side_px != self.side_px:
+                pixels = transforms.reduced(pixels, self.side_px)
+            if graphics:
+                pixels = draw_graphics(pixels, np.random.default_rng(seed))
+            crop = transforms.to_tensor(pixels, turns=turns, flip=flip)
+            jittered = augmentation.colour_jitter > 0
+            sample[role] = transforms.jitter_colour(crop, factors) if jittered else crop
             sample[f"{role}_file"] = str(decoded.paths[index])
         return sample
+
+    def _side(self, size: tuple[int, int], rng: np.random.Generator) -> int:
+        """Return the side in the photograph of what becomes a crop."""
+        if not self._crops_shrink:
+            return self.side_px
+        low, high = self._shrink
+        high = min(high, min(size) / self.side_px)
+        return int(self.side_px * low * (high / low) ** rng.random())
 
 
 class Pairs(Dataset[Sample]):
@@ -90,7 +128,7 @@ class Pairs(Dataset[Sample]):
     With `{"known_blurry": C, "known_sharp": D}` it is the known blur's pairs; with one role it is
     a folder of sharp photographs. `<role>_file` names the file a crop came from. The margin is for
     blurs that are yet to be laid over the crop and reach beyond it. `shrink` averages photographs
-    down.
+    down by a factor between two ends, uniform in its logarithm, another for each crop.
     """
 
     def __init__(
@@ -100,10 +138,9 @@ class Pairs(Dataset[Sample]):
         crop_px: int,
         seed: int,
         margin_px: int = 0,
-        rotations: bool = True,
-        colour_jitter: float = 0.0,
+        augmentation: Augmentation = Augmentation(),
         cache_gb: float = 0.0,
-        shrink: int = 1,
+        shrink: tuple[float, float] = (1, 1),
     ) -> None:
         """Check every file's header, and decode what fits into `cache_gb`.
 
@@ -115,16 +152,14 @@ class Pairs(Dataset[Sample]):
         self._group = _Group(
             roles, crop_px=crop_px, margin_px=margin_px, cache_gb=share_gb, shrink=shrink
         )
-        self._rotations, self._colour_jitter = rotations, colour_jitter
+        self._augmentation = augmentation
         self._seed = seed
 
     def __getitem__(self, number: int) -> Sample:
         """Return sample `number` of the endless sequence that `seed` defines."""
         rng = np.random.default_rng((self._seed, number))
         index = int(rng.integers(len(self._group)))
-        return self._group.draw(
-            index, rng, rotations=self._rotations, colour_jitter=self._colour_jitter
-        )
+        return self._group.draw(index, rng, self._augmentation)
 
 
 class UnpairedBlur(Dataset[Sample]):
@@ -148,10 +183,9 @@ class UnpairedBlur(Dataset[Sample]):
         seed: int,
         samples_per_step: int,
         known_margin_px: int = 0,
-        rotations: bool = True,
-        colour_jitter: float = 0.0,
+        augmentation: Augmentation = Augmentation(),
         cache_gb: float = 0.0,
-        shrink: int = 1,
+        shrink: tuple[float, float] = (1, 1),
         curriculum_steps: int = 0,
     ) -> None:
         """Check headers and decode as `Pairs` does, and raise what it raises."""
@@ -166,7 +200,7 @@ class UnpairedBlur(Dataset[Sample]):
         self._known = _Group(
             known, crop_px=crop_px, margin_px=known_margin_px, cache_gb=share_gb, shrink=shrink
         )
-        self._rotations, self._colour_jitter = rotations, colour_jitter
+        self._augmentation = augmentation
         self._seed = seed
         self._samples_per_step = samples_per_step
         self._curriculum_steps = curriculum_steps
@@ -194,13 +228,49 @@ class UnpairedBlur(Dataset[Sample]):
         """Return sample `number` of the endless sequence that `seed` defines."""
         rng = np.random.default_rng((self._seed, number))
         index = self._sharpest_first[int(rng.integers(self._pool_size(number)))]
-        blurry = self._blurry.draw(
-            index, rng, rotations=self._rotations, colour_jitter=self._colour_jitter
-        )
+        blurry = self._blurry.draw(index, rng, self._augmentation)
         index = int(rng.integers(len(self._known)))
-        return blurry | self._known.draw(
-            index, rng, rotations=self._rotations, colour_jitter=self._colour_jitter
-        )
+        return blurry | self._known.draw(index, rng, self._augmentation)
+
+
+class Processed(Dataset[Sample]):
+    """Images that `process` makes of another dataset's, in the processes that load them.
+
+    Keys are those that `process` returns, values uint8 3 S S sRGB; `<role>_file` is kept.
+    """
+
+    def __init__(
+        self,
+        samples: Dataset[Sample],
+        process: Callable[[dict[str, Tensor], torch.Generator], dict[str, Tensor]],
+        *,
+        seed: int,
+    ) -> None:
+        """Take what is processed.
+
+        Args:
+            samples: uint8 images 3 H W.
+            process: makes named images, B 3 S S in [0, 1], of the samples' images, float32
+                B 3 H W in [0, 1], B being 1; draws from the generator.
+            seed: with a sample's number the generator's.
+        """
+        self._samples, self._process, self._seed = samples, process, seed
+
+    def __getitem__(self, number: int) -> Sample:
+        """Return what is made of sample `number`."""
+        sample = self._samples[number]
+        state = np.random.SeedSequence((self._seed, number, 1)).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
+        images = {
+            role: image[None].float() / 255
+            for role, image in sample.items()
+            if isinstance(image, Tensor)
+        }
+        made = {
+            role: (image[0] * 255).round().byte()
+            for role, image in self._process(images, generator).items()
+        }
+        return made | {key: value for key, value in sample.items() if isinstance(value, str)}
 
 
 class StepSampler(Sampler[int]):

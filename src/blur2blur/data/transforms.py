@@ -1,5 +1,6 @@
 """Random crops, turns and colour jitter, each a pure function of a random generator."""
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +16,12 @@ def random_crop(
     top = int(rng.integers(height - crop_px + 1))
     left = int(rng.integers(width - crop_px + 1))
     return slice(top, top + crop_px), slice(left, left + crop_px)
+
+
+def reduced(crop: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """Return a square H W 3 crop averaged down to a side of `side_px`."""
+    small = cv2.resize(crop, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    return small.astype(np.uint8, copy=False)
 
 
 def to_tensor(crop: NDArray[np.uint8], *, turns: int, flip: bool) -> Tensor:

@@ -11,6 +11,7 @@ from blur2blur.networks.kernel_wizard import KernelWizard, KernelWizardOptions
 from blur2blur.networks.mimo_unet import MimoUNet, MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNet, NAFNetOptions
 from blur2blur.networks.patchgan import DiscriminatorOptions, MultiScaleDiscriminator
+from blur2blur.networks.residual_unet import ResidualUNet, ResidualUNetOptions
 from blur2blur.networks.resnet import Resnet, ResnetOptions
 from blur2blur.networks.unet import UNet, UNetOptions
 from blur2blur.settings import Settings
@@ -39,6 +40,7 @@ NETWORKS: dict[str, Entry[Any]] = {
     "mimo_unet": Entry(MimoUNetOptions, MimoUNet),
     "mimo_unet_plus": Entry(MimoUNetPlusOptions, MimoUNet),
     "nafnet": Entry(NAFNetOptions, NAFNet),
+    "residual_unet": Entry(ResidualUNetOptions, ResidualUNet),
     "resnet": Entry(ResnetOptions, Resnet),
     "unet": Entry(UNetOptions, UNet),
 }

@@ -10,11 +10,14 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from blur2blur import metrics, networks, zoo
+from blur2blur.errors import ConfigError
+from blur2blur.losses import frequency, reconstruction
 from blur2blur.training import sources
-from blur2blur.training.practice import only_image, prepare
-from blur2blur.training.rehearsal import Rehearsal
+from blur2blur.training.practice import ROLES, prepare
 from blur2blur.training.settings import ConverterSettings
-from blur2blur.training.task import Batch, adam, batch_files, channels_last, update
+from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
+
+_FREQUENCY_WEIGHT = 0.1
 
 
 class RehearsalTask:
@@ -45,7 +48,13 @@ class RehearsalTask:
             if settings.deblurrer
             else None
         )
+        if settings.rehearsal.deblurred and self.deblurrer is None:
+            raise ConfigError(
+                "rehearsal.deblurred looks through a deblurrer: set deblurrer=FILE, weights that "
+                "undo the known blur, or rehearsal.deblurred=0"
+            )
         if self.deblurrer is not None:
+            self.deblurrer.eval().requires_grad_(False)
             channels_last(self.deblurrer)
         # before cameras are compared, so that wrong weights are told of at once
         torch.manual_seed(settings.run.seed)
@@ -55,11 +64,12 @@ class RehearsalTask:
             else networks.build(settings.network.name, **settings.network.options)
         )
         sources.check_crop(settings.data.crop_px, network.size_rule)
-        self.rehearsal = Rehearsal(settings.rehearsal, settings.known, self.deblurrer)
         practice = prepare(
-            self.rehearsal, roles, settings.data, seed=settings.run.seed, device=fabric.device
+            settings.rehearsal, settings.known, roles, settings.data, seed=settings.run.seed
         )
-        self.dataset, self.held_out = practice.dataset, practice.held_out
+        self.dataset = practice.dataset
+        unknown, known, sharp = (images.to(fabric.device) for images in practice.held_out)
+        self.held_out = unknown, known, sharp
         channels_last(network)
         self.networks: dict[str, nn.Module] = {"generator": network}
         optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)
@@ -67,10 +77,10 @@ class RehearsalTask:
         self.optimisers = {"generator": self.optimiser}
         self.schedules = {"generator": settings.optimiser}
 
-    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, batch: Batch, _generator: torch.Generator) -> dict[str, Tensor]:
         """Update the converter once."""
-        sharp = only_image(batch)
-        losses = self.rehearsal.losses(self.network, sharp, generator, self.fabric.autocast)
+        unknown, known, sharp = (as_float(batch[role]) for role in ROLES)
+        losses = self._losses(unknown, known, sharp)
         update(
             self.fabric,
             self.network,
@@ -80,6 +90,19 @@ class RehearsalTask:
             files=batch_files(batch),
         )
         return {f"loss/{name}": loss.detach() for name, loss in losses.items()}
+
+    def _losses(self, unknown: Tensor, known: Tensor, sharp: Tensor) -> dict[str, Tensor]:
+        weights = self.settings.rehearsal
+        converted = self.network(unknown)
+        losses: dict[str, Tensor] = {}
+        with self.fabric.autocast():
+            if weights.converted:
+                losses["rehearsal_converted"] = weights.converted * _distance(converted, known)
+            if weights.deblurred:
+                assert self.deblurrer is not None
+                deblurred = self.deblurrer(converted[-1])
+                losses["rehearsal_deblurred"] = weights.deblurred * _distance(deblurred, sharp)
+        return losses
 
     @torch.no_grad()
     def _results(self, network: nn.Module) -> tuple[Tensor, Tensor]:
@@ -91,7 +114,7 @@ class RehearsalTask:
             return converted, self.deblurrer(converted)[-1].float().clamp(0, 1)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Return mean PSNR [dB] of held-out crops.
+        """Return the PSNR [dB] of all held-out crops together.
 
         `psnr_db` is that of the deblurred ones to the sharp ones, or, without a deblurrer, of the
         converted ones to the known blur, as `converted_psnr_db` always is.
@@ -106,8 +129,7 @@ class RehearsalTask:
             "unconverted_psnr_db": (unknown, known),
         }
         return {
-            f"validation/{name}": float(metrics.psnr_db(*images).mean())
-            for name, images in pairs.items()
+            f"validation/{name}": metrics.pooled_psnr_db(*images) for name, images in pairs.items()
         }
 
     def samples(self, network: nn.Module) -> dict[str, list[Tensor]]:
@@ -118,3 +140,7 @@ class RehearsalTask:
         if self.deblurrer is not None:
             columns |= {"deblurred": deblurred, "sharp": sharp}
         return {name: list(images[:4]) for name, images in columns.items()}
+
+
+def _distance(outputs: tuple[Tensor, ...], target: Tensor) -> Tensor:
+    return reconstruction(outputs, target) + _FREQUENCY_WEIGHT * frequency(outputs, target)

@@ -15,8 +15,7 @@ from blur2blur import zoo
 from blur2blur.errors import ConfigError
 from blur2blur.training import sources
 from blur2blur.training.practice import prepare
-from blur2blur.training.rehearsal import Rehearsal
-from blur2blur.training.settings import DeblurrerSettings, RehearsalSettings
+from blur2blur.training.settings import DeblurrerSettings
 from blur2blur.training.task import channels_last
 
 
@@ -48,31 +47,18 @@ class ConvertedPairs:
             sources.check_crop(settings.data.crop_px, converter.size_rule)
             channels_last(converter)
             self._converter = converter.eval().requires_grad_(False)
-        made_up = settings.rehearsal
-        self._rehearsal = Rehearsal(
-            RehearsalSettings(cameras=made_up.cameras, compared=made_up.compared, candidates=1),
-            settings.known,
-            None,
-        )
         practice = prepare(
-            self._rehearsal, roles, settings.data, seed=settings.run.seed, device=fabric.device
+            settings.rehearsal, settings.known, roles, settings.data, seed=settings.run.seed
         )
         self.dataset = practice.dataset
-        unknown, _, sharp = practice.held_out
+        unknown, _, sharp = (images.to(fabric.device) for images in practice.held_out)
         self.held_out = self._converted(unknown), sharp
 
     def pair(
-        self, roles: Mapping[str, Tensor], generator: torch.Generator
+        self, roles: Mapping[str, Tensor], _generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Return converted and sharp, B 3 H W sRGB in [0, 1].
-
-        Args:
-            roles: one role of sharp images, B 3 H W, with the margin that `dataset` has.
-            generator: draws camera, blur, noise and compression.
-        """
-        (with_margin,) = roles.values()
-        unknown, _, sharp = self._rehearsal.pair(with_margin, generator)
-        return self._converted(unknown), sharp
+        """Return converted and sharp, B 3 H W sRGB in [0, 1], of a batch of `dataset`."""
+        return self._converted(roles["unknown"]), roles["sharp"]
 
     @torch.no_grad()
     def _converted(self, unknown: Tensor) -> Tensor:

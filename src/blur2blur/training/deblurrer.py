@@ -7,10 +7,8 @@ frequency, at every scale the network returns.
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from blur2blur import metrics, networks, zoo
-from blur2blur.data.datasets import Sample
 from blur2blur.losses import frequency, reconstruction
 from blur2blur.training import sources
 from blur2blur.training.converted_pairs import ConvertedPairs
@@ -69,9 +67,7 @@ class DeblurrerTask:
         known = sources.KnownBlur(settings.known, device, pairs=pairs, shrink=settings.data.shrink)
         self._pair = known.pair
         split = sources.split(roles, settings.data.validation_fraction)
-        self.dataset: Dataset[Sample] = sources.pair_crops(
-            split.train, settings.data, seed=settings.run.seed, margin_px=known.margin_px
-        )
+        self.dataset = known.dataset(split.train, settings.data, seed=settings.run.seed)
         self.held_out_blurry, self.held_out_sharp = known.held_out(
             split.validation, settings.data, seed=settings.run.seed, device=device
         )
@@ -106,13 +102,11 @@ class DeblurrerTask:
             return network(self.held_out_blurry)[-1].float().clamp(0, 1)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Return the mean PSNR [dB] of the held-out crops before and after."""
-        deblurred = self._deblurred(network)
+        """Return the PSNR [dB] of all held-out crops together before and after."""
+        images = {"psnr_db": self._deblurred(network), "input_psnr_db": self.held_out_blurry}
         return {
-            "validation/psnr_db": float(metrics.psnr_db(deblurred, self.held_out_sharp).mean()),
-            "validation/input_psnr_db": float(
-                metrics.psnr_db(self.held_out_blurry, self.held_out_sharp).mean()
-            ),
+            f"validation/{name}": metrics.pooled_psnr_db(each, self.held_out_sharp)
+            for name, each in images.items()
         }
 
     def samples(self, network: nn.Module) -> dict[str, list[Tensor]]:

@@ -9,11 +9,9 @@ the scene differs and the blur of a camera hardly does.
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from blur2blur import metrics, networks, zoo
 from blur2blur.blur.transfer import draw_code
-from blur2blur.data.datasets import Sample
 from blur2blur.errors import ConfigError
 from blur2blur.losses import gaussian_divergence, reconstruction
 from blur2blur.networks import KernelWizard
@@ -46,9 +44,7 @@ class KernelTask:
         self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
         self.known = sources.KnownBlur(settings.known, fabric.device)
         split = sources.split(roles, settings.data.validation_fraction)
-        self.dataset: Dataset[Sample] = sources.pair_crops(
-            split.train, settings.data, seed=settings.run.seed, margin_px=self.known.margin_px
-        )
+        self.dataset = self.known.dataset(split.train, settings.data, seed=settings.run.seed)
         torch.manual_seed(settings.run.seed)
         network = _network(settings)
         sources.check_crop(settings.data.crop_px, network.size_rule)

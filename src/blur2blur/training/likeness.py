@@ -84,7 +84,7 @@ def narrowed(camera: CameraSettings, generator: torch.Generator) -> CameraSettin
         value = low + (high - low) * float(torch.rand((), generator=generator))
         return value, value
 
-    lens, noise, jpeg = camera.lens, camera.noise, camera.jpeg
+    lens, noise, jpeg, tone = camera.lens, camera.noise, camera.jpeg, camera.tone
     quality = jpeg.quality and fixed(jpeg.quality)
     return camera.model_copy(
         update={
@@ -97,7 +97,14 @@ def narrowed(camera: CameraSettings, generator: torch.Generator) -> CameraSettin
             "exposure_stops": fixed(camera.exposure_stops),
             "response": fixed(camera.response),
             "noise": noise.model_copy(
-                update={"shot": fixed(noise.shot), "read": fixed(noise.read)}
+                update={
+                    "shot": fixed(noise.shot),
+                    "read": fixed(noise.read),
+                    "smoothing": fixed(noise.smoothing),
+                }
+            ),
+            "tone": tone.model_copy(
+                update={"gamma": fixed(tone.gamma), "contrast": fixed(tone.contrast)}
             ),
             "jpeg": jpeg.model_copy(update={"quality": quality}),
         }

@@ -1,4 +1,4 @@
-"""What a rehearsal needs of photographs: sharp crops, and made-up cameras that resemble the own."""
+"""The simulated pairs of a run: of which photographs, and by which cameras."""
 
 from dataclasses import dataclass
 
@@ -6,55 +6,57 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from blur2blur.data.datasets import Sample
+from blur2blur.data.datasets import Processed, Sample
 from blur2blur.errors import ConfigError
 from blur2blur.training import sources
 from blur2blur.training.likeness import LEAST_PX
-from blur2blur.training.rehearsal import Rehearsal
-from blur2blur.training.settings import DataSettings
+from blur2blur.training.settings import DataSettings, KnownBlurSettings, MadeUpSettings
+from blur2blur.training.simulation import Simulation
 from blur2blur.training.task import Batch, as_float
 
 CAMERA_CROPS = 512
+ROLES = ("unknown", "known", "sharp")
 SIMULATED_CROPS = 48  # by each of the cameras that are compared
 
 
 @dataclass(frozen=True, slots=True)
 class Practice:
-    """Attributes: sharp crops to train on; and, for validation, what `Rehearsal.pair` returns."""
+    """Attributes: samples `unknown`, `known` and `sharp` to train on; held-out ones, B 3 H W."""
 
     dataset: Dataset[Sample]
     held_out: tuple[Tensor, Tensor, Tensor]
 
 
 def prepare(
-    rehearsal: Rehearsal,
+    settings: MadeUpSettings,
+    known: KnownBlurSettings,
     roles: sources.Roles,
     data: DataSettings,
     *,
     seed: int,
-    device: torch.device,
 ) -> Practice:
-    """Return the crops of a rehearsal, and choose its made-up cameras.
+    """Return the simulated pairs of a run, by cameras chosen to look like the camera's own.
 
     Args:
-        rehearsal: keeps those cameras whose photographs look like `unknown_blurry`, if that is
-            among the roles.
+        settings: which cameras; those are kept whose photographs look like `unknown_blurry`, if
+            that is among the roles.
+        known: the known blur, synthetic.
         roles: one role of sharp photographs; and perhaps `unknown_blurry`.
         data: how samples are cut.
         seed: of crops, cameras and validation.
-        device: where the networks are.
 
     Raises:
-        ConfigError: crops too small to be compared.
+        ConfigError: an unknown camera, or crops too small to be compared.
         DataError, InputError: unusable photographs.
     """
+    simulation = Simulation(settings.cameras, known)
     blurry = {role: paths for role, paths in roles.items() if role == "unknown_blurry"}
     split = sources.split(
         {role: paths for role, paths in roles.items() if role not in blurry},
         data.validation_fraction,
     )
-    margin_px = rehearsal.margin_px
-    dataset = sources.pair_crops(split.train, data, seed=seed, margin_px=margin_px)
+    margin_px = simulation.margin_px
+    crops = sources.pair_crops(split.train, data, seed=seed, margin_px=margin_px)
     later = seed + sources.VALIDATION_SEED_OFFSET
     if blurry:
         if data.crop_px < LEAST_PX:
@@ -64,15 +66,25 @@ def prepare(
             )
         unknown = sources.pair_crops(blurry, data, seed=later, margin_px=0)
         batches: list[Batch] = [
-            default_collate([crops[number] for number in range(count)])
-            for crops, count in ((unknown, CAMERA_CROPS), (dataset, SIMULATED_CROPS))
+            default_collate([each[number] for number in range(count)])
+            for each, count in ((unknown, CAMERA_CROPS), (crops, SIMULATED_CROPS))
         ]
-        of_camera, sharp = (only_image(batch).to(device) for batch in batches)
-        rehearsal.resemble(of_camera, sharp, torch.Generator().manual_seed(later))
-    held_out = sources.validation_batch(split.validation, data, seed=seed, margin_px=margin_px)
-    (sharp,) = held_out.values()
-    generator = torch.Generator().manual_seed(later)
-    return Practice(dataset, rehearsal.pair(sharp.to(device), generator))
+        of_camera, sharp = (only_image(batch) for batch in batches)
+        generator = torch.Generator().manual_seed(later)
+        simulation.match(of_camera, sharp, generator, compared=settings.compared)
+
+    def process(images: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        (sharp,) = images.values()
+        return dict(zip(ROLES, simulation.pair(sharp, generator), strict=True))
+
+    held_out = Processed(
+        sources.validation_crops(split.validation, data, seed=seed, margin_px=margin_px),
+        process,
+        seed=later,
+    )
+    batch = default_collate([held_out[number] for number in range(data.validation_crops)])
+    unknown, known_blurry, sharp = (as_float(batch[role]) for role in ROLES)
+    return Practice(Processed(crops, process, seed=seed), (unknown, known_blurry, sharp))
 
 
 def only_image(batch: Batch) -> Tensor:

@@ -1,11 +1,12 @@
 """Every setting of a training run; presets in `presets/*.toml` hold the values."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
+from blur2blur.data.datasets import Augmentation
 from blur2blur.networks import DiscriminatorOptions
-from blur2blur.settings import Settings
+from blur2blur.settings import Settings, one_is_both
 
 OptionValue = bool | int | float | str | list[int]
 
@@ -24,13 +25,36 @@ class DataSettings(Settings):
     batch_size: PositiveInt = 8  # per device
     workers: int = Field(default=4, ge=0)  # decoding processes; 0 decodes in the training process
     cache_gb: float = Field(default=2.0, ge=0)  # decoded photographs kept in memory
-    shrink: PositiveInt = 1  # photographs are averaged down by this factor before cropping
+    # photographs are averaged down by this factor before cropping; of two numbers, each crop by
+    # one between them
+    shrink: Annotated[tuple[Annotated[float, Field(ge=1)], float], BeforeValidator(one_is_both)] = (
+        1,
+        1,
+    )
     rotations: bool = True  # by multiples of 90°; flips always happen
     colour_jitter: float = Field(default=0.0, ge=0, lt=1)
+    places: PositiveInt = 1  # drawn for each crop; the one of most detail is kept
+    graphics: float = Field(default=0.0, ge=0, le=1)  # share of crops with text and lines on them
     validation_fraction: float = Field(
         default=0.1, gt=0, lt=1
     )  # of the photographs, never trained on
     validation_crops: PositiveInt = 16
+
+    @model_validator(mode="after")
+    def _shrink_is_in_order(self) -> Self:
+        if self.shrink[0] > self.shrink[1]:
+            raise ValueError(f"shrink = {list(self.shrink)}: the first must not be the larger")
+        return self
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How samples are varied."""
+        return Augmentation(
+            rotations=self.rotations,
+            colour_jitter=self.colour_jitter,
+            places=self.places,
+            graphics=self.graphics,
+        )
 
 
 class KnownBlurSettings(Settings):
@@ -211,7 +235,6 @@ class RehearsalSettings(MadeUpSettings):
 
     converted: float = Field(default=0.0, ge=0)  # weight of the loss before the deblurrer
     deblurred: float = Field(default=0.0, ge=0)  # and after it, which needs `deblurrer`
-    candidates: PositiveInt = 16  # known blurs drawn for each unknown one; the most alike is kept
 
     @property
     def takes_place(self) -> bool:

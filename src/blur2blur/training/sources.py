@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import Dataset, default_collate
 
 from blur2blur.blur import Camera, load_camera
-from blur2blur.data.datasets import Pairs, Sample
+from blur2blur.data.datasets import Augmentation, Pairs, Processed, Sample
 from blur2blur.errors import ConfigError, DataError
+from blur2blur.images import to_linear, to_srgb
 from blur2blur.networks import SizeRule
 from blur2blur.training.code_bank import CodeBank
 from blur2blur.training.settings import DataSettings, KnownBlurSettings
@@ -64,16 +65,22 @@ def validation_batch(
     roles: Roles, settings: DataSettings, *, seed: int, margin_px: int = 0
 ) -> dict[str, Tensor]:
     """Return fixed crops of held-out photographs: role -> float32 B 3 H W sRGB in [0,1]."""
-    crops = Pairs(
+    crops = validation_crops(roles, settings, seed=seed, margin_px=margin_px)
+    samples: list[Sample] = [crops[number] for number in range(settings.validation_crops)]
+    batch = default_collate(samples)
+    return {role: as_float(batch[role]) for role in roles}
+
+
+def validation_crops(roles: Roles, settings: DataSettings, *, seed: int, margin_px: int) -> Pairs:
+    """Return the endless crops of held-out photographs; raises as `Pairs`."""
+    return Pairs(
         roles,
         crop_px=settings.crop_px,
         margin_px=margin_px,
         seed=seed + VALIDATION_SEED_OFFSET,
+        augmentation=Augmentation(places=settings.places),
         shrink=settings.shrink,
     )
-    samples: list[Sample] = [crops[number] for number in range(settings.validation_crops)]
-    batch = default_collate(samples)
-    return {role: as_float(batch[role]) for role in roles}
 
 
 def pair_crops(roles: Roles, settings: DataSettings, *, seed: int, margin_px: int) -> Pairs:
@@ -83,8 +90,7 @@ def pair_crops(roles: Roles, settings: DataSettings, *, seed: int, margin_px: in
         crop_px=settings.crop_px,
         margin_px=margin_px,
         seed=seed,
-        rotations=settings.rotations,
-        colour_jitter=settings.colour_jitter,
+        augmentation=settings.augmentation,
         cache_gb=settings.cache_gb,
         shrink=settings.shrink,
     )
@@ -109,7 +115,7 @@ class KnownBlur:
         device: torch.device,
         *,
         pairs: Roles | None = None,
-        shrink: int = 1,
+        shrink: tuple[float, float] = (1, 1),
     ) -> None:
         """Read the camera, or the kernel extractor and the codes of the pairs.
 
@@ -121,8 +127,7 @@ class KnownBlur:
             shrink: the pairs are averaged down by this factor, as the photographs are.
 
         Raises:
-            ConfigError: an unknown camera, or one whose blur differs from place to place, which
-                cannot be laid over crops.
+            ConfigError: an unknown camera.
             CheckpointError: the kernel extractor cannot be loaded.
             InputError: pairs that it cannot take.
         """
@@ -131,18 +136,16 @@ class KnownBlur:
         self.margin_px = 0
         if settings.source == "synthetic":
             camera = load_camera(settings.camera, settings.overrides)
-            if camera.spatial.varies:
-                raise ConfigError(
-                    f"known.camera = '{settings.camera}' blurs differently from place to place, "
-                    "which crops cannot show; let 'blur2blur blur synth' make pairs of whole "
-                    "photographs and set known.source=pairs"
-                )
-            self._camera = Camera(camera)
-            kernels_B1KK = self._camera.sample_kernels(1, torch.Generator())
-            self.margin_px = kernels_B1KK.shape[-1] // 2
+            self._camera = Camera(camera, of_crops=True)
+            self.margin_px = self._camera.reach_px
         elif settings.source == "transfer":
             assert pairs
-            self._bank = CodeBank(settings.extractor, pairs, device, shrink=shrink)
+            if shrink[0] != shrink[1] or shrink[0] % 1:
+                raise ConfigError(
+                    f"data.shrink = {list(shrink)} with known.source = 'transfer': the blur of pairs "
+                    "is read at one size; set one whole number"
+                )
+            self._bank = CodeBank(settings.extractor, pairs, device, shrink=int(shrink[0]))
 
     @torch.no_grad()
     def pair(
@@ -161,10 +164,28 @@ class KnownBlur:
         if self._bank is not None:
             return _as_stored(self._bank.blur(sharp, generator)), sharp
         assert self._camera is not None
-        blurry = _as_stored(self._camera.blur(sharp, generator))
+        exposure = self._camera.draw(len(sharp), generator, *sharp.shape[-2:])
+        blurry = _as_stored(self._camera.blur(sharp, generator, exposure=exposure))
+        sharp = to_srgb(exposure.movement.compose(to_linear(sharp)))
         end = -self.margin_px or None
         inside = (..., slice(self.margin_px, end), slice(self.margin_px, end))
         return blurry[inside], sharp[inside]
+
+    def dataset(self, roles: Roles, settings: DataSettings, *, seed: int) -> Dataset[Sample]:
+        """Return the endless pairs to learn from: crops, or, where a camera's blur is laid over
+        sharp ones, its pairs, which the loader's processes make.
+
+        Raises as `Pairs`.
+        """
+        crops = pair_crops(roles, settings, seed=seed, margin_px=self.margin_px)
+        if self._camera is None:
+            return crops
+
+        def process(images: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+            blurry, sharp = self.pair(images, generator)
+            return {"known_blurry": blurry, "known_sharp": sharp}
+
+        return Processed(crops, process, seed=seed)
 
     def held_out(
         self, roles: Roles, settings: DataSettings, *, seed: int, device: torch.device

@@ -1,0 +1,174 @@
+"""What moves during an exposure: the camera, and things before it."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from blur2blur.blur import kernels, shake, trajectories
+from blur2blur.blur.camera_settings import CameraSettings
+from blur2blur.blur.objects import Objects, draw_masks
+from blur2blur.blur.ranges import either_way, spread, uniform
+from blur2blur.blur.shake import Motion
+
+# of a photograph that crops are part of: its diagonal at a working size, its sides in diagonals
+_DIAGONAL_PX = (600, 2000)
+_SIDES = (0.8, 0.6)
+_OBJECT_WANDER = (0, 1.5)
+_FOLLOWING = 0.5  # share of the things that the camera's own motion moves, too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
+    """The motion of B cameras and of the things before them."""
+
+    motion: Motion
+    place_px: Tensor  # B x 2, (x, y) of the image's centre from that of the photograph
+    focal_px: Tensor  # B
+    objects: Objects | None
+    reach_px: int  # how far it carries light, at most
+
+    def inside(self, margin_px: int) -> "Movement":
+        """Return the movement for the images less a margin on each side."""
+        if self.objects is None or not margin_px:
+            return self
+        middle = slice(margin_px, -margin_px)
+        masks = self.objects.masks[..., middle, middle]
+        return replace(self, objects=replace(self.objects, masks=masks))
+
+    def local_kernels(self, points_px: Tensor) -> Tensor:
+        """Return B x P x K x K kernels at P x 2 points (x, y) from the image's centre."""
+        points = points_px.to(self.place_px) + self.place_px[:, None]
+        return shake.local_kernels(self.motion, points, self.focal_px)
+
+    def compose(self, image: Tensor) -> Tensor:
+        """Return the sharp image (B C H W) with the things that move in it."""
+        return image if self.objects is None else self.objects.compose(image, image)
+
+
+def reach_px(settings: CameraSettings) -> int:
+    """Return how far the motion carries light; roll, zoom and pan count as `extent_px` does."""
+    if settings.extent_px is not None:
+        return math.ceil(settings.extent_px[1])
+    # a path of constant speed stays within half its length of its mean
+    return math.ceil((settings.shake.length_px[1] + settings.linear.length_px[1]) / 2)
+
+
+def draw(
+    settings: CameraSettings,
+    count: int,
+    generator: torch.Generator,
+    height: int,
+    width: int,
+    *,
+    of_crops: bool,
+) -> Movement:
+    """Draw the movement of `count` photographs, or crops of photographs, of a size."""
+    if of_crops:
+        diagonal_px = uniform(_DIAGONAL_PX, count, generator)
+        sides = torch.tensor(_SIDES, device=generator.device)
+        somewhere = torch.rand(count, 2, generator=generator, device=generator.device) - 0.5
+        place_px = diagonal_px[:, None] * sides * somewhere
+    else:
+        diagonal_px = torch.full((count,), math.hypot(height, width), device=generator.device)
+        place_px = torch.zeros(count, 2, device=generator.device)
+    focal_px = settings.spatial.focal_length * diagonal_px
+    motion = _draw_motion(settings, count, generator)
+    if settings.extent_px is not None:
+        points = shake.grid_points(3, height, width).to(place_px) + place_px[:, None]
+        paths = shake.point_paths(motion, points, focal_px)
+        motion = motion.scaled(_scale(settings, paths.flatten(0, 1), count, generator))
+    points = shake.grid_points(2, height, width).to(place_px) + place_px[:, None]
+    reach = math.ceil(float(shake.point_paths(motion, points, focal_px).abs().max()))
+    movement = Movement(
+        motion=motion, place_px=place_px, focal_px=focal_px, objects=None, reach_px=reach
+    )
+    return _with_objects(settings, movement, generator, height, width)
+
+
+def _draw_motion(settings: CameraSettings, count: int, generator: torch.Generator) -> Motion:
+    path = trajectories.shake_paths(
+        uniform(settings.shake.length_px, count, generator),
+        uniform(settings.shake.wander, count, generator),
+        uniform(settings.shake.pull, count, generator),
+        settings.shake.jerks,
+        generator,
+    )
+    path = path + kernels.linear_path(
+        uniform(settings.linear.length_px, count, generator),
+        uniform(settings.linear.angle_degrees, count, generator),
+        trajectories.STEPS,
+    )
+    spatial = settings.spatial
+    time = torch.linspace(-0.5, 0.5, trajectories.STEPS + 1, device=generator.device)
+    roll = torch.deg2rad(either_way(spatial.roll_degrees, count, generator))
+    zoom = uniform(spatial.zoom_percent, count, generator) / 100
+    pan = torch.deg2rad(either_way(spatial.pan_degrees, count, generator))
+    if spatial.share < 1:
+        varies = torch.rand(count, generator=generator, device=generator.device) < spatial.share
+        roll, zoom, pan = roll * varies, zoom * varies, pan * varies
+    yaw = pan[:, None] * time
+    return Motion(
+        path_px=path,
+        roll=roll[:, None] * time,
+        zoom=1 + zoom[:, None] * time,
+        pan=torch.stack((yaw, torch.zeros_like(yaw)), dim=-1),
+    )
+
+
+def _scale(
+    settings: CameraSettings, paths_px: Tensor, count: int, generator: torch.Generator
+) -> Tensor:
+    """Return the factors by which motions get an extent that is drawn; several paths of each."""
+    assert settings.extent_px is not None
+    wanted = spread(settings.extent_px, count, generator)
+    moves = torch.rand(count, generator=generator, device=generator.device) >= settings.still
+    extent = trajectories.extents(paths_px).unflatten(0, (count, -1)).amax(dim=1)
+    reach = paths_px.abs().amax(dim=(1, 2)).unflatten(0, (count, -1)).amax(dim=1)
+    # what is outside the extent must not be carried out of a crop's margin
+    factor = torch.minimum(wanted / extent.clamp(min=1e-3), settings.extent_px[1] / reach)
+    return factor.nan_to_num(posinf=0.0) * moves
+
+
+def _with_objects(
+    settings: CameraSettings,
+    movement: Movement,
+    generator: torch.Generator,
+    height: int,
+    width: int,
+) -> Movement:
+    count, most = len(movement.place_px), settings.objects.most
+    some = torch.rand(count, generator=generator, device=generator.device) < settings.objects.share
+    if not some.any():
+        return movement
+    number = 1 + torch.randint(most, (count,), generator=generator, device=generator.device)
+    number = number * some
+    most = int(number.max())
+    masks = draw_masks(count * most, height, width, generator).unflatten(0, (count, most))
+    present = torch.arange(most, device=number.device) < number[:, None]
+    drawn = count * most
+    own = trajectories.shake_paths(
+        torch.ones(drawn, device=number.device),
+        uniform(_OBJECT_WANDER, drawn, generator),
+        torch.zeros(drawn, device=number.device),
+        0,
+        generator,
+    )
+    limit_px = float(reach_px(settings))
+    lengths = spread(settings.extent_px or (1, max(1, limit_px)), drawn, generator)
+    centre = torch.zeros(1, 2, device=number.device) + movement.place_px[:, None]
+    camera = shake.point_paths(movement.motion, centre, movement.focal_px)
+    follows = torch.rand(drawn, generator=generator, device=generator.device) < _FOLLOWING
+    paths = own * lengths[:, None, None]
+    paths = paths + camera.repeat_interleave(most, dim=0)[:, 0] * follows[:, None, None]
+    paths = trajectories.centred(paths)
+    reach = paths.abs().amax(dim=(1, 2)).clamp(min=limit_px)
+    paths = paths * (limit_px / reach)[:, None, None]
+    objects = Objects(
+        masks=masks * present[..., None, None, None],
+        paths_px=paths.unflatten(0, (count, most)),
+        mirrored=torch.rand(count, most, generator=generator, device=generator.device) < 0.5,
+    )
+    farthest = math.ceil(float(paths.abs().max()))
+    return replace(movement, objects=objects, reach_px=max(movement.reach_px, farthest))

@@ -28,6 +28,7 @@ from blur2blur import checkpoints, images, networks, settings, zoo
 from blur2blur.blur import CameraSettings, load_camera
 from blur2blur.cli import main, reference_parser
 from blur2blur.inference import Pipeline
+from blur2blur.networks.blur_extent import BlurExtentOptions
 from blur2blur.networks.mimo_unet import MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNetOptions
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions
@@ -36,11 +37,17 @@ from blur2blur.networks.reference_keys import (
     mimo_unet_to_reference,
     patchgan_to_reference,
 )
+from blur2blur.networks.residual_unet import ResidualUNetOptions
 from blur2blur.networks.resnet import ResnetOptions
 from blur2blur.networks.unet import UNetOptions
 from blur2blur.settings import Settings
 from blur2blur.training import practice
-from blur2blur.training.settings import ConverterSettings, DeblurrerSettings, KernelSettings
+from blur2blur.training.settings import (
+    ConverterSettings,
+    DeblurrerSettings,
+    ExtentSettings,
+    KernelSettings,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
@@ -48,14 +55,24 @@ PAGES += [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").g
 SCENES = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "retina")
 TASKS = {
     "deblurrer": DeblurrerSettings, "converter": ConverterSettings, "kernel": KernelSettings,
+    "extent": ExtentSettings,
 }  # fmt: skip
 MODELS = [*TASKS.values(), CameraSettings, networks.KernelWizardOptions]
-MODELS += [MimoUNetOptions, MimoUNetPlusOptions, NAFNetOptions, ResnetOptions, UNetOptions]
+MODELS += [
+    BlurExtentOptions,
+    MimoUNetOptions,
+    MimoUNetPlusOptions,
+    NAFNetOptions,
+    ResidualUNetOptions,
+]
+MODELS += [ResnetOptions, UNetOptions]
 TINY_NETWORKS = {
     "mimo_unet": "{base_channels=4, blocks=1}",
     "kernel_wizard": "{channels=4, feature_blocks=1, levels=2, code_channels=4, code_blocks=1, "
     "trunk_blocks=1, vae=true}",
+    "blur_extent": "{widths=[4, 8], blocks=0}",
 }
+NETWORK_OF = {"kernel": "kernel_wizard", "extent": "blur_extent"}  # mimo_unet of the others
 TINY = [
     "data.crop_px=64",
     "data.batch_size=2",
@@ -98,7 +115,7 @@ def cheap(arguments: list[str]) -> list[str]:
     if arguments[0] == "deblur":
         return ["--device", "cpu"]
     if arguments[0] == "train":
-        network = "kernel_wizard" if arguments[1] == "kernel" else "mimo_unet"
+        network = NETWORK_OF.get(arguments[1], "mimo_unet")
         chosen = [f"network.name={network}", f"network.options={TINY_NETWORKS[network]}"]
         overrides = chosen + TINY + (TINY_JUDGE if arguments[1] == "converter" else [])
         return [word for override in overrides for word in ("--set", override)]
@@ -106,7 +123,7 @@ def cheap(arguments: list[str]) -> list[str]:
 
 
 def tiny_network(role: str, path: Path) -> None:
-    name = "kernel_wizard" if role == "kernel" else "mimo_unet"
+    name = NETWORK_OF.get(role, "mimo_unet")
     network = networks.build_any(name, **tomllib.loads(f"x = {TINY_NETWORKS[name]}")["x"])
     options = network.options.model_dump()
     header = checkpoints.Header(role=role, network=name, options=options)
@@ -162,7 +179,8 @@ def place(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     resolve = zoo.resolve
 
     def resolve_shipped(name_or_path: str, *, role: str) -> Path:
-        ships = name_or_path in (zoo.DEFAULT_DEBLURRER, "kernel-small")
+        shipping = (zoo.DEFAULT_DEBLURRER, zoo.DEFAULT_BLUR_EXTENT, "kernel-small")
+        ships = name_or_path in shipping
         path = given / f"runs/{role}/best.safetensors"
         return path if ships else resolve(name_or_path, role=role)
 
@@ -293,7 +311,11 @@ def test_tables_of_settings_are_complete_and_state_the_defaults(model: type[Sett
 def test_every_preset_loads(name: str):
     checked = settings.load(TASKS[settings.read_preset(name)["task"]], name)
     networks.build_any(checked.network.name, **checked.network.options)
-    load_camera(checked.known.camera, checked.known.overrides)
+    if not isinstance(checked, ExtentSettings):
+        load_camera(checked.known.camera, checked.known.overrides)
+    for section in ("rehearsal", "simulated"):
+        for camera in getattr(getattr(checked, section, None), "cameras", ()):
+            load_camera(camera)
 
 
 def test_presets_and_cameras_in_the_documentation_are_those_that_ship():

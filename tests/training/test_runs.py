@@ -11,7 +11,7 @@ import torch
 from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
-from blur2blur import settings
+from blur2blur import settings, zoo
 from blur2blur.checkpoints import load_any, read_header
 from blur2blur.errors import CheckpointError, ConfigError, DataError
 from blur2blur.training import adaptation, converted_pairs, launch, loop, practice, sources
@@ -21,6 +21,7 @@ from blur2blur.training.kernel import KernelTask
 from blur2blur.training.settings import (
     ConverterSettings,
     DeblurrerSettings,
+    ExtentSettings,
     KernelSettings,
     OptimiserSettings,
 )
@@ -62,11 +63,13 @@ TINY_FINISH = [
     "converter=generic-small",
     "data.crop_px=48",
 ]
-TASKS = ["deblurrer", "finish", "converter", "generic", "kernel"]
-MODELS = {
-    "deblurrer": DeblurrerSettings, "finish": DeblurrerSettings, "converter": ConverterSettings,
-    "generic": ConverterSettings, "kernel": KernelSettings,
-}  # fmt: skip
+TINY_EXTENT = [
+    "network.options={widths=[4, 8], blocks=0}",
+    "simulated.cameras=['any-small']",
+    "data.shrink=1",
+    "data.crop_px=24",  # with what the blur reaches beyond, the photographs are no larger
+]
+TASKS = ["deblurrer", "finish", "converter", "generic", "kernel", "extent"]
 
 
 def tiny(task: str, *overrides: str):
@@ -75,6 +78,9 @@ def tiny(task: str, *overrides: str):
         return settings.load(DeblurrerSettings, "deblurrer", [*TINY, *more, *overrides])
     if task == "kernel":
         return settings.load(KernelSettings, "kernel", [*TINY, *TINY_KERNEL, *overrides])
+    if task == "extent":
+        common = [each for each in TINY if not each.startswith(("network.", "known."))]
+        return settings.load(ExtentSettings, "blur-extent", [*common, *TINY_EXTENT, *overrides])
     more = TINY_GENERIC if task == "generic" else []
     overrides = ("known.source=synthetic", *TINY, *TINY_JUDGE, *more, *overrides)
     return settings.load(ConverterSettings, "converter-pairs", overrides)
@@ -86,6 +92,8 @@ def train(task: str, data: Path, out: Path, *overrides: str, progress=lambda ste
         return launch.train_deblurrer(data, checked, out, progress)
     if isinstance(checked, KernelSettings):
         return launch.train_kernel(data, checked, out, progress)
+    if isinstance(checked, ExtentSettings):
+        return launch.train_extent(data, checked, out, progress)
     return launch.train_converter(data, checked, out, progress)
 
 
@@ -127,6 +135,22 @@ def test_a_converter_that_is_adapted_is_resumed_too(camera_folder, tmp_path, mon
     assert not train("generic", camera_folder, tmp_path / "cut", *adapted, progress=stop)
     assert train("generic", camera_folder, tmp_path / "cut", *adapted)
     assert same_weights(tmp_path / "whole/last.safetensors", tmp_path / "cut/last.safetensors")
+
+
+def test_the_deblurrer_is_trained_with_the_converter_and_written_beside_it(camera_folder, tmp_path):
+    both = ["rehearsal.deblurred=1", "rehearsal.train_deblurrer=true", "deblurrer=known-blur-small"]
+    assert train("generic", camera_folder, tmp_path / "whole", *both)
+    assert not train("generic", camera_folder, tmp_path / "cut", *both, progress=interrupt_after(3))
+    assert train("generic", camera_folder, tmp_path / "cut", *both)
+    for name in ("last", "last-deblurrer", "best", "best-deblurrer"):
+        file = f"{name}.safetensors"
+        assert same_weights(tmp_path / "whole" / file, tmp_path / "cut" / file)
+        role = "deblurrer" if "deblurrer" in name else "converter"
+        assert read_header(tmp_path / "whole" / file).role == role
+    shipped = zoo.resolve("known-blur-small", role="deblurrer")
+    assert not same_weights(tmp_path / "whole/last-deblurrer.safetensors", shipped)
+    with pytest.raises(ConfigError, match=r"set rehearsal\.deblurred=1"):
+        tiny("generic", "rehearsal.train_deblurrer=true")
 
 
 def test_dropout_is_resumed_too(camera_folder, tmp_path):
@@ -189,7 +213,11 @@ def test_header_rebuilds_the_network_and_tells_its_settings(task, camera_folder,
     network, header = load_any(tmp_path / "run/last.safetensors", role=role)
     image = torch.rand(1, 3, 64, 64)
     inputs = (image, image, lambda mean, _: mean) if task == "kernel" else (image,)
-    assert network(*inputs)[0 if task == "kernel" else -1].shape == image.shape
+    made = network(*inputs)
+    if task == "extent":
+        assert made.shape == (1, 2)
+    else:
+        assert made[0 if task == "kernel" else -1].shape == image.shape
     assert header.step == 6
     model = type(tiny(task))
     assert settings.build(model, header.settings, source="header") == tiny(task)
@@ -232,6 +260,20 @@ def test_each_choice_of_the_converter_runs(overrides, camera_folder, tmp_path):
         assert launch.train_converter(camera_folder, checked, tmp_path / "run", lambda *_: None)
     else:
         assert train("converter", camera_folder, tmp_path / "run", "run.steps=2", *overrides)
+
+
+@pytest.mark.parametrize("task", ["deblurrer", "converter", "generic"])
+def test_known_blur_differs_from_place_to_place_and_things_move(task, camera_folder, tmp_path):
+    # what moves, in photographs of 96 px
+    extent = ["extent_px=[1, 5]", "objects.share=1", "spatial.share=1", "still=0"]
+    overrides = [
+        "known.camera=known", f"known.overrides={json.dumps(extent)}", "run.steps=2",
+        "data.places=2", "data.graphics=0.5", "data.shrink=[1, 1.2]",
+    ]  # fmt: skip
+    assert train(task, camera_folder, tmp_path / "run", *overrides)
+    assert all(
+        torch.isfinite(torch.tensor(list(line.values()))).all() for line in curve(tmp_path / "run")
+    )
 
 
 def test_deblurrer_learns_one_batch(camera_folder, tmp_path):
@@ -319,7 +361,13 @@ def test_damaged_state_is_refused(camera_folder, tmp_path):
         ("network.name=mimo", r"unknown network 'mimo'; did you mean 'mimo_unet'\?"),
         ("network.options.block=3", r"unknown setting 'block'; did you mean 'blocks'\?"),
         ("known.camera=knwon", r"unknown camera 'knwon'; did you mean 'known'\?"),
-        ("known.camera=roll", r"'roll' blurs differently from place to place.*known.source=pairs"),
+        ("known.camera=roll", r"96x96, smaller than the crop of 64 px and \d\d px of margin"),
+        ("data.shrink=[2, 1]", r"shrink = \[2.0, 1.0\]: the first must not be the larger"),
+        ("data.shrink=0.5", r"data.shrink.* greater than or equal to 1"),
+        ("data.shrink=inf", r"data.shrink.* finite"),
+        ("data.shrink=[1.6, 9]", r"smaller after data.shrink = 1.6 than the crop of 64 px"),
+        ("data.places=0", r"data.places = 0"),
+        ("data.graphics=2", r"data.graphics = 2"),
         ("optimiser.learnin_rate=1", r"did you mean 'optimiser.learning_rate'\?"),
         ("run.steps=0", r"run.steps = 0"),
         ("init=nothing.safetensors", r"no deblurrer 'nothing.safetensors'"),

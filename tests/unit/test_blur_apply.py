@@ -11,7 +11,7 @@ import torch
 
 from blur2blur import images
 from blur2blur.blur import kernels, shake, trajectories, video
-from blur2blur.blur.apply import Boundary, Method, convolve
+from blur2blur.blur.apply import Boundary, Method, convolve, convolve_between
 from blur2blur.blur.shake import Motion
 from blur2blur.errors import ConfigError, DataError
 
@@ -23,6 +23,10 @@ def _rng(seed: int = 0) -> torch.Generator:
 def _kernels(count: int, size: int) -> torch.Tensor:
     kernel = torch.rand(count, 1, size, size, generator=_rng(1))
     return kernel / kernel.sum(dim=(-2, -1), keepdim=True)
+
+
+def _px(value: float, count: int = 1) -> torch.Tensor:
+    return torch.full((count,), value)
 
 
 def _motion(count: int = 1, steps: int = 9, **parts: torch.Tensor) -> Motion:
@@ -93,16 +97,51 @@ def test_images_smaller_than_the_kernel_are_blurred():
     torch.testing.assert_close(convolve(image, _kernels(1, 21)), image)
 
 
-def test_even_kernels_are_refused():
+@pytest.mark.parametrize("boundary", ["reflect", "circular"])
+def test_even_kernels_are_refused(boundary: Boundary):
     with pytest.raises(ValueError, match="odd"):
-        convolve(torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 4, 4))
+        convolve(torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 4, 4), boundary=boundary)
+
+
+def test_a_kernel_that_would_lose_light_is_refused():
+    with pytest.raises(ValueError, match="9 px does not fit into an image of 20x8"):
+        convolve(torch.zeros(1, 1, 8, 20), _kernels(1, 9), boundary="circular")
+
+
+@pytest.mark.parametrize("grid", [1, 2, 3])
+def test_equal_kernels_at_all_corners_are_one_kernel(grid: int):
+    image, kernel = torch.rand(2, 3, 20, 27, generator=_rng()), _kernels(2, 7)
+    everywhere = kernel[:, :, None].expand(2, grid, grid, 7, 7)
+    expected = torch.stack(
+        [
+            torch.from_numpy(scipy.ndimage.convolve(plane.numpy(), weights[0].numpy(), mode="wrap"))
+            for planes, weights in zip(image, kernel, strict=True)
+            for plane in planes
+        ]
+    ).reshape(image.shape)
+    torch.testing.assert_close(convolve_between(image, everywhere), expected, atol=1e-5, rtol=0)
+
+
+def test_between_corners_the_results_are_interpolated():
+    image, corners = torch.rand(1, 1, 21, 31, generator=_rng()), _kernels(4, 5)
+    seen = convolve_between(image, corners[:, 0].reshape(1, 2, 2, 5, 5))[0, 0]
+    alone = torch.cat([convolve(image, each[None], boundary="circular")[0] for each in corners])
+    for (row, column), shares in {
+        (0, 0): [1, 0, 0, 0],
+        (20, 30): [0, 0, 0, 1],
+        (0, 6): [0.8, 0.2, 0, 0],
+        (5, 0): [0.75, 0, 0.25, 0],
+        (10, 15): [0.25, 0.25, 0.25, 0.25],
+    }.items():
+        expected = (torch.tensor(shares) * alone[:, row, column]).sum()
+        torch.testing.assert_close(seen[row, column], expected, atol=1e-6, rtol=0)
 
 
 def test_no_motion_is_the_identity():
     image = torch.rand(2, 3, 17, 24, generator=_rng())
-    seen = shake.average_frames(image, _motion(2), 20.0)
+    seen = shake.average_frames(image, _motion(2), _px(20, 2))
     torch.testing.assert_close(seen, image, atol=1e-5, rtol=0)
-    assert shake.frame_count(_motion(2), 17, 24, 20.0) == 1
+    assert shake.frame_count(_motion(2), 17, 24, _px(20, 2)) == 1
     assert not _motion().varies
 
 
@@ -112,31 +151,32 @@ def test_pure_translation_equals_the_kernel_of_its_path():
     )
     motion = _motion(path_px=path, steps=path.shape[1], roll=torch.zeros(path.shape[:2]))
     image = torch.rand(1, 3, 40, 44, generator=_rng())
-    seen = shake.average_frames(image, motion, 40.0)
+    seen = shake.average_frames(image, motion, _px(40))
     blurred = convolve(image, kernels.rasterise(path))
     torch.testing.assert_close(seen, blurred, atol=1e-4, rtol=0)
 
 
 def test_quarter_roll_turns_clockwise_on_screen():
     image = torch.rand(1, 1, 9, 9, generator=_rng())
-    turned = shake.average_frames(image, _motion(steps=1, roll=torch.full((1, 1), math.pi / 2)), 9)
+    roll = _motion(steps=1, roll=torch.full((1, 1), math.pi / 2))
+    turned = shake.average_frames(image, roll, _px(9))
     torch.testing.assert_close(turned, image.rot90(-1, dims=(-2, -1)), atol=1e-4, rtol=0)
 
 
 def test_zoom_and_pan_move_points_where_the_geometry_says():
     point = torch.tensor([[10.0, 5.0]])
-    zoomed = shake.point_paths(_motion(steps=1, zoom=torch.full((1, 1), 1.1)), point, 100)
+    zoomed = shake.point_paths(_motion(steps=1, zoom=torch.full((1, 1), 1.1)), point, _px(100))
     torch.testing.assert_close(zoomed[0, 0, 0], torch.tensor([1.0, 0.5]))
     pan = _motion(steps=1, pan=torch.tensor([[[0.02, 0.0]]]))
-    centre = shake.point_paths(pan, torch.zeros(1, 2), 100)[0, 0, 0]
+    centre = shake.point_paths(pan, torch.zeros(1, 2), _px(100))[0, 0, 0]
     torch.testing.assert_close(centre, torch.tensor([100 * math.tan(0.02), 0.0]))
     assert pan.varies
 
 
 def test_local_kernels_of_a_roll_are_still_in_the_middle_and_long_outside():
     roll = _motion(steps=2, roll=torch.tensor([[-0.05, 0.05]]))
-    local = shake.local_kernels(roll, 100, 100, 100, grid=5)
-    assert local.shape[:3] == (1, 5, 5)
+    local = shake.local_kernels(roll, shake.cell_middles(5, 100, 100), _px(100))
+    local = local.unflatten(1, (5, 5))
     torch.testing.assert_close(local.sum(dim=(-2, -1)), torch.ones(1, 5, 5))
     middle = local.shape[-1] // 2
     assert local[0, 2, 2, middle, middle] == pytest.approx(1, abs=1e-4)
@@ -151,16 +191,52 @@ def test_local_kernels_describe_the_picture():
     motion = _motion(roll=torch.linspace(-0.06, 0.06, 9)[None]).resampled(64)
     image = torch.zeros(1, 1, 95, 95)
     image[0, 0, 9, 47] = 1  # the middle of the topmost of five cells
-    seen = shake.average_frames(image, motion, 95.0)[0, 0]
-    kernel = shake.local_kernels(motion, 95, 95, 95.0, grid=5)[0, 0, 2]
+    seen = shake.average_frames(image, motion, _px(95))[0, 0]
+    kernel = shake.local_kernels(motion, shake.cell_middles(5, 95, 95), _px(95))[0, 2]
     reach = kernel.shape[0] // 2
     window = seen[9 - reach : 10 + reach, 47 - reach : 48 + reach]
     torch.testing.assert_close(window, kernel, atol=0.02, rtol=0)
 
 
+def test_each_photograph_has_its_own_focal_length_and_points():
+    pan = _motion(2, steps=1, pan=torch.tensor([[[0.02, 0.0]], [[0.02, 0.0]]]))
+    focal_px = torch.tensor([100.0, 300.0])
+    moved = shake.point_paths(pan, torch.zeros(1, 2), focal_px)[:, 0, 0, 0]
+    torch.testing.assert_close(moved, focal_px * math.tan(0.02))
+    zoom = _motion(2, steps=1, zoom=torch.full((2, 1), 1.1))
+    places = torch.tensor([[[10.0, 5.0]], [[-40.0, 20.0]]])
+    moved = shake.point_paths(zoom, places, focal_px)[:, :, 0]
+    torch.testing.assert_close(moved, places / 10)
+
+
+def test_places_are_counted_from_the_middle():
+    corners = [[-8.0, -6.0], [8.0, -6.0], [-8.0, 6.0], [8.0, 6.0]]
+    assert shake.grid_points(2, 12, 16).tolist() == corners
+    middles = [[x / 2, y / 2] for x, y in corners]
+    assert shake.cell_middles(2, 12, 16).tolist() == middles
+    assert (
+        shake.grid_points(1, 12, 16).tolist() == shake.cell_middles(1, 12, 16).tolist() == [[0, 0]]
+    )
+
+
+def test_motions_grow_by_factors():
+    motion = _motion(
+        2, path_px=torch.rand(2, 9, 2, generator=_rng()), zoom=torch.full((2, 9), 1.1),
+        roll=torch.full((2, 9), 0.2), pan=torch.full((2, 9, 2), 0.1),
+    )  # fmt: skip
+    grown = motion.scaled(torch.tensor([0.0, 3.0]))
+    assert torch.equal(grown.path_px[1], 3 * motion.path_px[1])
+    torch.testing.assert_close(grown.zoom[1], torch.full((9,), 1.3))
+    torch.testing.assert_close(grown.roll[1], torch.full((9,), 0.6))
+    torch.testing.assert_close(grown.pan[1], torch.full((9, 2), 0.3))
+    still = Motion(**{part: getattr(grown, part)[:1] for part in Motion.__dataclass_fields__})
+    assert not still.varies
+    assert not still.path_px.any()
+
+
 def test_one_pixel_image_survives_a_roll():
     image = torch.full((1, 3, 1, 1), 0.4)
-    seen = shake.average_frames(image, _motion(roll=torch.full((1, 9), 0.1)), 5.0)
+    seen = shake.average_frames(image, _motion(roll=torch.full((1, 9), 0.1)), _px(5))
     torch.testing.assert_close(seen, image)
 
 

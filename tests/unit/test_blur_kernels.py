@@ -150,3 +150,24 @@ def test_resample_takes_the_middles_of_equal_spans():
     path = torch.tensor([[0.0, 2.0, 4.0]])[..., None]
     expected = torch.tensor([0.5, 1.5, 2.5, 3.5])
     torch.testing.assert_close(trajectories.resample(path, 4)[0, :, 0], expected)
+
+
+def test_the_extent_is_the_width_of_nearly_all_the_time():
+    time = torch.linspace(-0.5, 0.5, 201)
+    turn = 2 * math.pi * time
+    along = torch.stack((time, 0.4 * time), dim=-1)
+    paths = {
+        "straight": 20 * torch.stack((time, 0 * time), dim=-1),
+        "slanting": 20 * along / along[-1].norm() / 2,
+        "circle": 7 * torch.stack((turn.cos(), turn.sin()), dim=-1),
+        "still": torch.zeros(201, 2),
+        "a short trip": torch.where((time > 0.49)[:, None], 9.0, torch.zeros(201, 2)),
+    }
+    extents = trajectories.extents(torch.stack(list(paths.values()))).tolist()
+    # directions are 22.5 degrees apart: at most 2 % are missed
+    assert extents[0] == pytest.approx(0.95 * 20, rel=1e-3)
+    assert 0.95 * 20 * 0.98 < extents[1] < 0.95 * 20
+    assert extents[2] == pytest.approx(14, rel=0.01)
+    assert extents[3:] == [0, 0]
+    shakes = _shakes()
+    torch.testing.assert_close(trajectories.extents(3 * shakes), 3 * trajectories.extents(shakes))

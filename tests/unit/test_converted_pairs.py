@@ -4,6 +4,7 @@ import pytest
 import skimage.data
 import torch
 from lightning.fabric import Fabric
+from torch.utils.data import default_collate
 
 from blur2blur import images, settings, zoo
 from blur2blur.errors import ConfigError
@@ -11,6 +12,7 @@ from blur2blur.training import launch, practice
 from blur2blur.training.converted_pairs import ConvertedPairs
 from blur2blur.training.deblurrer import DeblurrerTask
 from blur2blur.training.settings import DeblurrerSettings
+from blur2blur.training.task import as_float
 
 SMALL = [
     "data.crop_px=64",
@@ -46,12 +48,15 @@ def pairs(camera_folder, *overrides: str) -> ConvertedPairs:
 
 def test_the_deblurrer_is_shown_what_the_converter_makes(camera_folder):
     of_cameras, converted = pairs(camera_folder, "converter=none"), pairs(camera_folder)
-    crop = practice.as_float(of_cameras.dataset[0]["unknown_sharp"][None])
+    sample = converted.dataset[0]
+    assert {role for role in sample if not role.endswith("_file")} == {"unknown", "known", "sharp"}
+    roles = {role: as_float(sample[role][None]) for role in ("unknown", "known", "sharp")}
     (unknown, sharp), (image, same) = (
-        made.pair({"unknown_sharp": crop}, torch.Generator().manual_seed(1))
-        for made in (of_cameras, converted)
+        made.pair(roles, torch.Generator()) for made in (of_cameras, converted)
     )
     assert unknown.shape == sharp.shape == (1, 3, 64, 64)
+    assert torch.equal(unknown, roles["unknown"])
+    assert torch.equal(sharp, roles["sharp"])
     assert torch.equal(sharp, same)
     converter = zoo.load_own("generic-small", role="converter").eval()
     for before, after in ((unknown, image), (of_cameras.held_out[0], converted.held_out[0])):
@@ -68,12 +73,12 @@ def test_the_deblurrer_alone_is_trained_and_validated_on_converted_crops(camera_
     converted = pairs(camera_folder)
     assert torch.equal(task.held_out_blurry, converted.held_out[0])
     assert not any(parameter.requires_grad for parameter in converted._converter.parameters())
-    crop = converted.dataset[0]["unknown_sharp"][None]
+    batch = default_collate([converted.dataset[0], converted.dataset[1]])
     seen: list[torch.Tensor] = []
     task.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    task.step({"unknown_sharp": crop}, torch.Generator().manual_seed(1))
-    roles = {"unknown_sharp": practice.as_float(crop)}
-    expected, _ = converted.pair(roles, torch.Generator().manual_seed(1))
+    task.step(batch, torch.Generator())
+    roles = {role: as_float(batch[role]) for role in ("unknown", "sharp")}
+    expected, _ = converted.pair(roles, torch.Generator())
     assert torch.equal(seen[0], expected)
     assert not seen[0].requires_grad
 

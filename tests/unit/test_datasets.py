@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader
 
 from blur2blur import images
 from blur2blur.data import transforms
-from blur2blur.data.datasets import Pairs, StepSampler, UnpairedBlur
+from blur2blur.data.datasets import Augmentation, Pairs, Processed, StepSampler, UnpairedBlur
 from blur2blur.data.decoding import DecodedImages
+from blur2blur.data.graphics import draw_graphics
 from blur2blur.errors import DataError, InputError
 
 CROP_PX = 16
@@ -106,7 +107,8 @@ def test_every_place_flip_and_turn_occurs(folder: Path):
     corners = {(int(crop[0, 0, 0] > crop[0, -1, -1]), int(crop[1, 0, 0] > crop[1, -1, -1]),
                 int(crop[0, 0, 0] == crop[0, 0, -1])) for crop in crops}  # fmt: skip
     assert len(corners) == 8  # the symmetries of the square
-    upright = [pairs(folder, rotations=False)[number]["known_blurry"] for number in range(20)]
+    level = Augmentation(rotations=False)
+    upright = [pairs(folder, augmentation=level)[number]["known_blurry"] for number in range(20)]
     assert all(crop[0, 0, 0] < crop[0, -1, 0] for crop in upright)
     assert len({int(crop[1, 0, 0] < crop[1, 0, -1]) for crop in upright}) == 2
 
@@ -128,13 +130,14 @@ def test_colour_jitter_is_equal_on_pairs_and_within_its_strength(folder: Path, t
     """Blurry and sharp of a pair stay a pair; a flat grey tells its brightness factor."""
     flat = save(tmp_path / "flat.png", np.full((40, 40, 3), 100, np.uint8))
     roles = {"known_blurry": [flat], "known_sharp": [flat]}
-    dataset = Pairs(roles, crop_px=CROP_PX, seed=0, colour_jitter=0.2)
+    jitter = Augmentation(colour_jitter=0.2)
+    dataset = Pairs(roles, crop_px=CROP_PX, seed=0, augmentation=jitter)
     samples = [dataset[number] for number in range(40)]
     assert all(torch.equal(sample["known_blurry"], sample["known_sharp"]) for sample in samples)
     values = [int(sample["known_blurry"][0, 0, 0]) for sample in samples]
     assert 79 <= min(values) < 90 < 110 < max(values) <= 120
-    plain = pairs(folder, colour_jitter=0.0)[0]["known_blurry"]
-    assert not torch.equal(pairs(folder, colour_jitter=0.2)[0]["known_blurry"], plain)
+    plain = pairs(folder)[0]["known_blurry"]
+    assert not torch.equal(pairs(folder, augmentation=jitter)[0]["known_blurry"], plain)
 
 
 def test_jitter_without_strength_changes_nothing():
@@ -154,7 +157,8 @@ def test_the_margin_lies_around_what_a_crop_without_margin_shows(folder: Path):
 
 
 def test_shrinking_averages_before_the_crop(folder: Path):
-    dataset = pairs(folder, shrink=2, rotations=False, crop_px=24)  # the whole shrunken height
+    level = Augmentation(rotations=False)
+    dataset = pairs(folder, shrink=(2, 2), augmentation=level, crop_px=24)  # the whole height
     sample = dataset[0]
     rows = sample["known_blurry"][0, :, 0].tolist()
     # rows 2n and 2n + 1 become one; their mean ends in .5, which rounds either way
@@ -163,6 +167,136 @@ def test_shrinking_averages_before_the_crop(folder: Path):
     assert odd.sizes == [(20, 25)]
     assert odd.file_sizes == [(40, 51)]
     assert odd[0].shape == (20, 25, 3)
+
+
+def test_each_crop_is_shrunken_by_a_factor_of_its_own(folder: Path):
+    """Neighbouring rows of the coded images differ by 1, of a shrunken crop by the factor."""
+    level = Augmentation(rotations=False)
+    dataset = pairs(folder, shrink=(1, 2), augmentation=level)
+    factors = []
+    for number in range(200):
+        sample = dataset[number]
+        crop = sample["known_blurry"].float()
+        assert crop.shape == (3, CROP_PX, CROP_PX)
+        assert torch.equal(crop[:2], sample["known_sharp"][:2].float())
+        factors.append(float(crop[0, -1, 0] - crop[0, 0, 0]) / (CROP_PX - 1))
+    drawn = torch.tensor(factors)
+    assert 0.95 < drawn.min() < 1.1 < 1.8 < drawn.max() < 2.05
+    assert drawn.median() == pytest.approx(2**0.5, abs=0.1)  # uniform in its logarithm
+    halves = pairs(folder, shrink=(1.5, 1.5), augmentation=level)[0]["known_blurry"][0, :, 0]
+    assert abs(int(halves[-1]) - int(halves[0]) - 1.5 * (CROP_PX - 1)) <= 1
+
+
+def test_photographs_are_shrunken_no_farther_than_the_crop_fits(folder: Path):
+    level = Augmentation(rotations=False)
+    dataset = pairs(folder, crop_px=40, shrink=(1, 8), augmentation=level)
+    rows = [dataset[number]["known_blurry"][0, :, 0] for number in range(40)]
+    heights = [int(of_crop[-1]) - int(of_crop[0]) + 1 for of_crop in rows]
+    assert 40 <= min(heights) < 43
+    assert 45 < max(heights) <= 48  # all of the photograph
+
+
+def test_of_several_places_the_one_of_most_detail_is_kept(tmp_path: Path):
+    pixels = np.full((64, 64, 3), 128, np.uint8)
+    pixels[40:48, 40:48] = np.random.default_rng(0).integers(0, 256, (8, 8, 3))
+    roles = {"known_sharp": [save(tmp_path / "corner.png", pixels)]}
+
+    def detailed(places: int) -> int:
+        dataset = Pairs(roles, crop_px=16, seed=0, augmentation=Augmentation(places=places))
+        return sum(len(dataset[number]["known_sharp"].unique()) > 1 for number in range(100))
+
+    assert detailed(1) < 40 < detailed(4) < 95 < detailed(30)
+
+
+def test_text_and_lines_are_drawn_on_a_share_of_sharp_crops_alone(folder: Path, tmp_path: Path):
+    flat = [save(tmp_path / "flat.png", np.full((80, 80, 3), 100, np.uint8))]
+    graphics = Augmentation(graphics=0.3)
+
+    def drawn_on(roles: dict[str, list[Path]], seed: int = 0) -> list[bool]:
+        dataset = Pairs(roles, crop_px=64, seed=seed, augmentation=graphics)
+        samples = [dataset[number] for number in range(100)]
+        return [len(sample["known_sharp"].unique()) > 1 for sample in samples]
+
+    drawn = drawn_on({"known_sharp": flat})
+    assert 15 < sum(drawn) < 45
+    assert drawn == drawn_on({"known_sharp": flat})
+    assert drawn != drawn_on({"known_sharp": flat}, seed=1)
+    # nothing would blur them
+    assert not any(drawn_on({"known_blurry": flat, "known_sharp": flat}))
+    dataset = UnpairedBlur(
+        unknown_blurry=flat, known={"unknown_sharp": flat}, crop_px=64, seed=0, samples_per_step=2,
+        augmentation=Augmentation(graphics=1),
+    )  # fmt: skip
+    sample = dataset[0]
+    assert len(sample["unknown_blurry"].unique()) == 1
+    assert len(sample["unknown_sharp"].unique()) > 1
+
+
+def test_graphics_depend_on_their_generator_alone_and_leave_the_image_as_it_is():
+    image = np.full((60, 90, 3), 100, np.uint8)
+    first, again, other = (draw_graphics(image, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first.shape == image.shape
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert (image == 100).all()
+    changed = [
+        (draw_graphics(image, np.random.default_rng(seed)) != image).any(axis=2).mean()
+        for seed in range(40)
+    ]
+    assert 0.001 < min(changed) < 0.3 < max(changed)
+
+
+def test_an_uncached_photograph_is_decoded_once_for_a_sample(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    dataset = pairs(folder, augmentation=Augmentation(places=3))
+    read: list[Path] = []
+    original = images.read_rgb_uint8
+    monkeypatch.setattr(
+        images, "read_rgb_uint8", lambda path: (read.append(path), original(path))[1]
+    )
+    sample = dataset[0]
+    assert read == [Path(sample["known_blurry_file"]), Path(sample["known_sharp_file"])]
+
+
+def brightened(roles: dict[str, torch.Tensor], generator: torch.Generator) -> dict:
+    (image,) = roles.values()
+    assert image.shape == (1, 3, CROP_PX, CROP_PX)
+    assert image.dtype == torch.float32
+    factor = torch.rand((), generator=generator)
+    return {"bright": (image + factor).clamp(max=1), "dark": image / 2, "factor": factor[None]}
+
+
+def test_what_is_processed_is_a_pure_function_of_seed_and_number(folder: Path):
+    def processed(seed: int = 0) -> Processed:
+        sharp = Pairs({"known_sharp": files(folder, "D")}, crop_px=CROP_PX, seed=0)
+        return Processed(sharp, brightened, seed=seed)
+
+    first, second, reseeded = processed(), processed(), processed(seed=1)
+    forwards = [first[number] for number in range(8)]
+    backwards = [second[number] for number in reversed(range(8))]
+    for number, (one, other) in enumerate(zip(forwards, reversed(backwards), strict=True)):
+        assert one.keys() == {"bright", "dark", "factor", "known_sharp_file"}
+        assert all(torch.equal(one[key], other[key]) for key in ("bright", "dark", "factor"))
+        assert one["bright"].shape == (3, CROP_PX, CROP_PX)
+        assert one["bright"].dtype == torch.uint8
+        # the same crop of the other seed, with other random numbers
+        assert torch.equal(one["dark"], reseeded[number]["dark"])
+        assert one["factor"] != reseeded[number]["factor"]
+        crop = first._samples[number]["known_sharp"]
+        assert (one["dark"] - crop.float() / 2).abs().max() <= 0.5
+    assert len({float(sample["factor"]) for sample in forwards}) == 8
+
+
+def test_workers_process_as_the_training_process_does(folder: Path):
+    sharp = Pairs({"known_sharp": files(folder, "D")}, crop_px=CROP_PX, seed=0)
+    dataset = Processed(sharp, brightened, seed=3)
+    for step, batch in enumerate(
+        DataLoader(dataset, batch_size=2, sampler=range(6), num_workers=2)
+    ):
+        for place in range(2):
+            assert torch.equal(batch["bright"][place], dataset[2 * step + place]["bright"])
 
 
 @pytest.mark.parametrize("cache_gb", [0.0, 20e-6, 1.0])
@@ -249,12 +383,12 @@ class TestMistakes:
         with pytest.raises(DataError, match=r"40 px and 5 px of margin on each side"):
             pairs(folder, crop_px=40, margin_px=5)
         with pytest.raises(DataError, match=r"64x48, smaller after data\.shrink = 2 than the crop"):
-            pairs(folder, crop_px=30, shrink=2)
+            pairs(folder, crop_px=30, shrink=(2, 2))
 
     def test_a_pair_of_two_sizes_also_where_shrinking_hides_it(self, folder: Path, tmp_path: Path):
         other = save(tmp_path / "0.png", coded(0, 48, 65))
         roles = {"known_blurry": files(folder, "C")[:1], "known_sharp": [other]}
-        for shrink in (1, 2):
+        for shrink in ((1, 1), (2, 2), (1, 2)):
             with pytest.raises(DataError, match=r"is 64x48 but its partner .*0\.png is 65x48"):
                 Pairs(roles, crop_px=CROP_PX, seed=0, shrink=shrink)
 

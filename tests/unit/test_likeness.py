@@ -41,7 +41,8 @@ def test_a_narrowed_camera_is_one_of_those_that_the_ranges_describe():
     ranges = {
         "shake": {"length_px": (2, 20), "wander": (0.5, 2)},
         "lens": {"defocus_px": (0, 2), "softness_px": (0.1, 0.2)},
-        "noise": {"shot": (0, 0.01), "read": (0.001, 0.002)},
+        "noise": {"shot": (0, 0.01), "read": (0.001, 0.002), "smoothing": (0, 0.1)},
+        "tone": {"gamma": (0.8, 1.2), "contrast": (0, 0.5)},
         "jpeg": {"quality": (40, 90)},
         "exposure_stops": (-1, 1),
     }
@@ -50,9 +51,19 @@ def test_a_narrowed_camera_is_one_of_those_that_the_ranges_describe():
     made = [narrowed(family, generator) for _ in range(20)]
     for camera in made:
         assert camera.shake == family.shake
-        for part, name in [("lens", "defocus_px"), ("noise", "read"), ("jpeg", "quality")]:
+        for part, name in [
+            ("lens", "defocus_px"), ("noise", "read"), ("noise", "smoothing"),
+            ("tone", "gamma"), ("tone", "contrast"), ("jpeg", "quality"),
+        ]:  # fmt: skip
             low, high = getattr(getattr(camera, part), name)
             assert low == high
             assert ranges[part][name][0] <= low <= ranges[part][name][1]
     assert len({camera.noise.shot for camera in made}) == 20
     assert narrowed(CameraSettings(), generator) == CameraSettings()
+
+
+def test_the_noise_of_a_narrowed_camera_is_drawn_as_cameras_draw_theirs():
+    family = CameraSettings.model_validate({"noise": {"shot": (1e-5, 1e-1)}})
+    generator = torch.Generator().manual_seed(0)
+    shots = [narrowed(family, generator).noise.shot[0] for _ in range(200)]
+    assert 70 < sum(shot < 1e-3 for shot in shots) < 130  # uniform in its logarithm

@@ -30,6 +30,23 @@ def test_psnr_of_a_known_error() -> None:
     torch.testing.assert_close(metrics.psnr_db(off, truth), torch.tensor([20.0, 40.0]))
 
 
+def test_pooled_psnr_is_that_of_all_squared_errors_together() -> None:
+    truth = torch.full((2, 3, 8, 8), 0.5)
+    off = truth + torch.tensor([0.1, 0.01]).view(2, 1, 1, 1)
+    # mean squared error (0.01 + 0.0001) / 2
+    assert metrics.pooled_psnr_db(off, truth) == pytest.approx(22.967, abs=1e-3)
+    assert metrics.pooled_psnr_db(off[0], truth[0]) == pytest.approx(20, abs=1e-4)
+    # one image that is equal does not make the rest of no account
+    off[1] = truth[1]
+    assert metrics.pooled_psnr_db(off, truth) == pytest.approx(23.0103, abs=1e-3)
+    assert metrics.pooled_psnr_db(truth, truth) == float("inf")
+    noisy = torch.stack([image for image, _ in _pairs()[:2]])
+    photographs = torch.stack([image for _, image in _pairs()[:2]])
+    error = (noisy - photographs).square().mean()
+    pooled = metrics.pooled_psnr_db(noisy, photographs)
+    assert pooled == pytest.approx(float(-10 * error.log10()), abs=1e-3)
+
+
 def test_equal_images() -> None:
     photograph = _photograph()
     assert metrics.psnr_db(photograph, photograph).item() == float("inf")
@@ -80,6 +97,8 @@ def test_more_blur_is_worse() -> None:
 def test_sizes_that_differ_are_refused() -> None:
     with pytest.raises(DataError, match=r"20 x 10 and 10 x 20"):
         metrics.psnr_db(torch.zeros(3, 10, 20), torch.zeros(3, 20, 10))
+    with pytest.raises(DataError, match=r"20 x 10 and 10 x 20"):
+        metrics.pooled_psnr_db(torch.zeros(3, 10, 20), torch.zeros(3, 20, 10))
 
 
 def test_ssim_of_a_tiny_image_is_refused() -> None:

@@ -26,6 +26,7 @@ from blur2blur.networks.patchgan import (
     PatchGANOptions,
     spatial_gradient,
 )
+from blur2blur.networks.residual_unet import GatedBlock
 from blur2blur.pyramid import pyramid
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -50,6 +51,12 @@ SMALL = {
         "middle_blocks": 1,
         "decoder_blocks": (1, 1, 1),
         "scales": 3,
+    },
+    "residual_unet": {
+        "widths": (8, 12, 16),
+        "encoder_blocks": (1, 2),
+        "middle_blocks": 2,
+        "decoder_blocks": (2, 1),
     },
     "resnet": {"base_channels": 8, "blocks": 2},
     "unet": {"base_channels": 8, "levels": 3},
@@ -340,6 +347,12 @@ def test_dropout_is_active_in_training_only() -> None:
         ("mimo_unet", {"blocks": 0}, "greater than or equal to 1"),
         ("mimo_unet", {"downsampling": "bicubic"}, "'area' or 'nearest'"),
         ("nafnet", {"encoder_blocks": [1, 1]}, "has 2 levels, decoder_blocks 4"),
+        ("residual_unet", {"widths": [32]}, r"widths = \[32\]: at least two levels"),
+        ("residual_unet", {"widths": [32, 0]}, "at least two levels of 1 channel"),
+        ("residual_unet", {"encoder_blocks": [1]}, r"encoder_blocks = \[1\] must be 3 numbers"),
+        ("residual_unet", {"decoder_blocks": [1, 1, -1]}, "must be 3 numbers, none negative"),
+        ("residual_unet", {"block": "sparse"}, "'dense' or 'gated'"),
+        ("residual_unet", {"unshuffle": 0}, "greater than or equal to 1"),
         (
             "nafnet",
             {"encoder_blocks": [1], "decoder_blocks": [1], "scales": 3},
@@ -350,6 +363,46 @@ def test_dropout_is_active_in_training_only() -> None:
 def test_mistakes_in_options_are_named(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         networks.build(name, **options)
+
+
+# --- the residual U-Net
+
+
+def test_a_gated_block_starts_as_the_identity_and_all_of_it_learns() -> None:
+    network = small("residual_unet", block="gated", identity_start=False).train()
+    blocks = [part for part in network.modules() if isinstance(part, GatedBlock)]
+    assert len(blocks) == 8
+    features = torch.rand(2, 8, 6, 6)
+    assert torch.equal(blocks[0](features), features)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    assert not torch.equal(blocks[0](features), features)
+    network(torch.rand(2, 3, 24, 32))[-1].square().mean().backward()
+    idle = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert idle == []
+
+
+def test_a_gated_network_learns_from_its_start() -> None:
+    """What is zeroed is woken by the first steps."""
+    network = small("residual_unet", block="gated").train()
+    image = torch.rand(2, 3, 16, 16)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
+    for _ in range(3):
+        optimiser.zero_grad()
+        loss = (network(image)[-1] - image.flip(-1)).abs().mean()
+        loss.backward()
+        optimiser.step()
+    idle = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert idle == []
+
+
+def test_the_levels_of_a_residual_u_net_tell_its_sides() -> None:
+    assert networks.build("residual_unet").size_rule == SizeRule(multiple=16, minimum=16)
+    assert small("residual_unet", unshuffle=4).size_rule == SizeRule(multiple=16, minimum=16)
+    unfolded = small("residual_unet", unshuffle=1, middle_blocks=0)
+    assert unfolded.size_rule == SizeRule(multiple=4, minimum=4)
+    assert unfolded(torch.rand(1, 3, 4, 8))[-1].shape == (1, 3, 4, 8)
 
 
 # --- networks of one scale

@@ -3,6 +3,7 @@
 import logging
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from time import sleep
 
@@ -28,13 +29,28 @@ def identity() -> Pipeline:
     return Pipeline(network, device="cpu")
 
 
-class Brighter:
-    """Stands in for a pipeline; adds a tenth, and tells how many of its results are alive."""
+class StandIn:
+    """A pipeline that does one thing to frames, at full size."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._function = function
+
+    def choose_factor(self, _frame: torch.Tensor) -> int:
+        return 1
+
+    def __call__(self, pixels: torch.Tensor, *, factor: int) -> torch.Tensor:
+        assert factor == 1
+        return self._function(pixels)
+
+
+class Brighter(StandIn):
+    """Adds a tenth, and tells how many of its results are alive."""
 
     def __init__(self) -> None:
+        super().__init__(self._brighter)
         self.alive, self.most_alive, self.lock = 0, 0, threading.Lock()
 
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _brighter(self, pixels: torch.Tensor) -> torch.Tensor:
         for tensor in (pixels, result := (pixels + 0.1).clamp(0, 1)):
             with self.lock:
                 self.alive += 1
@@ -118,7 +134,7 @@ def test_networks_see_the_colours_that_a_viewer_sees(tmp_path: Path):
             tmp_path / f"{matrix}{full}.mkv", pixels="yuv444p", matrix=matrix, full_range=full,
             pictures=[bars] * clips.FRAMES,
         )  # fmt: skip
-        video.process(look, source, tmp_path / "out.mkv", quality=LOSSLESS)
+        video.process(StandIn(look), source, tmp_path / "out.mkv", quality=LOSSLESS)
         assert (seen[0] - expected).abs().max() < 3 / 255
         seen.clear()
 
@@ -278,7 +294,7 @@ def test_an_interruption_leaves_nothing(tmp_path: Path):
         return pixels
 
     with pytest.raises(KeyboardInterrupt):
-        video.process(interrupted, source, tmp_path / "out" / "out.mp4")
+        video.process(StandIn(interrupted), source, tmp_path / "out" / "out.mp4")
     assert list((tmp_path / "out").iterdir()) == []
 
 

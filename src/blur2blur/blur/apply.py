@@ -29,10 +29,10 @@ def convolve(
         B x C x H x W.
     """
     size = kernel.shape[-1]
-    if boundary == "circular":
-        return convolve_between(image, kernel[:, :, None].to(image))
     if kernel.shape[-2] != size or size % 2 == 0:
         raise ValueError(f"kernels must be square with an odd size, not {tuple(kernel.shape)}")
+    if boundary == "circular":
+        return convolve_between(image, kernel[:, :, None])
     kernel = kernel.to(image).expand(image.shape[0], -1, -1, -1)
     padded = pad(image, size // 2, boundary)
     if method == "space" or (method == "auto" and size <= LARGEST_SPATIAL_KERNEL):
@@ -41,8 +41,9 @@ def convolve(
 
 
 def convolve_between(image: Tensor, kernels: Tensor) -> Tensor:
-    """Convolve with kernels that change from place to place, by FFT: what leaves on one side comes
-    in on the other.
+    """Convolve with kernels that change from place to place.
+
+    By FFT: what leaves on one side comes in on the other.
 
     Args:
         image: B x C x H x W, linear light.
@@ -52,9 +53,14 @@ def convolve_between(image: Tensor, kernels: Tensor) -> Tensor:
 
     Returns:
         B x C x H x W.
+
+    Raises:
+        ValueError: kernels that are larger than the image.
     """
     height, width = image.shape[-2:]
     rows, columns, size = kernels.shape[1], kernels.shape[2], kernels.shape[-1]
+    if size > min(height, width):
+        raise ValueError(f"a kernel of {size} px does not fit into an image of {width}x{height}")
     spectrum = torch.fft.rfft2(image)
     total: Tensor | None = None
     for row, down in enumerate(_hats(rows, height).to(image)):

@@ -48,11 +48,9 @@ class Camera:
 
     @property
     def reach_px(self) -> int:
-        """How many pixels light is carried at most.
-
-        Roll, zoom and pan count only where `settings.extent_px` limits them.
-        """
-        return motion.reach_px(self.settings) + self.lens_reach_px
+        """How many pixels light is carried at most, in crops also by roll, zoom and pan."""
+        spatial_px = motion.spatial_reach_px(self.settings) if self.of_crops else 0
+        return motion.reach_px(self.settings) + spatial_px + self.lens_reach_px
 
     def sample_kernels(self, count: int, generator: torch.Generator) -> Tensor:
         """Return kernel_B1KK of shake, straight motion and lens; K is the same on every call.

@@ -5,6 +5,7 @@ B x 3 x H x W in [0, 1], sRGB-encoded.
 """
 
 import io
+import math
 from typing import Literal
 
 import cv2
@@ -61,12 +62,19 @@ def add_lamps(linear: Tensor, density: Tensor, generator: torch.Generator) -> Te
         drawn = torch.rand(number, 7, generator=generator, device=generator.device).to(linear)
         for lamp in drawn:
             radius = _LAMP_PX[0] + (_LAMP_PX[1] - _LAMP_PX[0]) * lamp[2]
-            across = ((x - lamp[0] * width) / radius).square()
-            down = ((y - lamp[1] * height) / radius).square()
+            rows, columns = _around(float(lamp[1]) * height), _around(float(lamp[0]) * width)
+            across = ((x[columns] - lamp[0] * width) / radius).square()
+            down = ((y[rows] - lamp[1] * height) / radius).square()
             spot = torch.exp(-0.5 * (across + down[:, None]))
             colour = _LAMP_LIGHT[0] * (_LAMP_LIGHT[1] / _LAMP_LIGHT[0]) ** lamp[3]
-            image += colour * (0.4 + 0.6 * lamp[4:, None, None]) * spot
+            image[:, rows, columns] += colour * (0.4 + 0.6 * lamp[4:, None, None]) * spot
     return lit
+
+
+def _around(centre_px: float) -> slice:
+    """Return where a light's profile is visible: outside it is below 2e-8 of its middle."""
+    reach_px = 6 * _LAMP_PX[1]
+    return slice(max(0, math.floor(centre_px - reach_px)), math.ceil(centre_px + reach_px) + 1)
 
 
 def add_noise(linear: Tensor, shot: Tensor, read: Tensor, generator: torch.Generator) -> Tensor:

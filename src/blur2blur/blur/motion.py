@@ -27,7 +27,8 @@ class Movement:
     place_px: Tensor  # B x 2, (x, y) of the image's centre from that of the photograph
     focal_px: Tensor  # B
     objects: Objects | None
-    reach_px: int  # how far it carries light, at most
+    extent_px: Tensor  # B, of the camera's motion, at the widest of the image's corners and middle
+    reach_px: int  # how far light is carried, at most
 
     def inside(self, margin_px: int) -> "Movement":
         """Return the movement for the images less a margin on each side."""
@@ -48,11 +49,26 @@ class Movement:
 
 
 def reach_px(settings: CameraSettings) -> int:
-    """Return how far the motion carries light; roll, zoom and pan count as `extent_px` does."""
+    """Return how far the motion carries light; roll, zoom and pan only within `extent_px`."""
     if settings.extent_px is not None:
         return math.ceil(settings.extent_px[1])
     # a path of constant speed stays within half its length of its mean
     return math.ceil((settings.shake.length_px[1] + settings.linear.length_px[1]) / 2)
+
+
+def spatial_reach_px(settings: CameraSettings) -> int:
+    """Return how much farther roll, zoom and pan carry light where nothing limits their extent.
+
+    At most, in the farthest corners of the photographs that crops are part of.
+    """
+    spatial = settings.spatial
+    if settings.extent_px is not None or not spatial.varies:
+        return 0
+    corner_px, focal_px = _DIAGONAL_PX[1] / 2, spatial.focal_length * _DIAGONAL_PX[1]
+    roll, pan = (math.radians(ends[1]) / 2 for ends in (spatial.roll_degrees, spatial.pan_degrees))
+    zoom = max(map(abs, spatial.zoom_percent)) / 100 / 2
+    away = 1 + (corner_px / focal_px) ** 2
+    return math.ceil(corner_px * (roll + zoom) + focal_px * math.tan(pan) * away)
 
 
 def draw(
@@ -75,14 +91,18 @@ def draw(
         place_px = torch.zeros(count, 2, device=generator.device)
     focal_px = settings.spatial.focal_length * diagonal_px
     motion = _draw_motion(settings, count, generator)
-    if settings.extent_px is not None:
-        points = shake.grid_points(3, height, width).to(place_px) + place_px[:, None]
+    points = shake.grid_points(3, height, width).to(place_px) + place_px[:, None]
+    if settings.extent_px is not None or settings.still:
         paths = shake.point_paths(motion, points, focal_px)
-        motion = motion.scaled(_scale(settings, paths.flatten(0, 1), count, generator))
-    points = shake.grid_points(2, height, width).to(place_px) + place_px[:, None]
-    reach = math.ceil(float(shake.point_paths(motion, points, focal_px).abs().max()))
+        motion = motion.scaled(_scale(settings, paths, generator))
+    paths = shake.point_paths(motion, points, focal_px)
     movement = Movement(
-        motion=motion, place_px=place_px, focal_px=focal_px, objects=None, reach_px=reach
+        motion=motion,
+        place_px=place_px,
+        focal_px=focal_px,
+        objects=None,
+        extent_px=_widest(paths),
+        reach_px=math.ceil(float(paths.abs().max())),
     )
     return _with_objects(settings, movement, generator, height, width)
 
@@ -117,18 +137,27 @@ def _draw_motion(settings: CameraSettings, count: int, generator: torch.Generato
     )
 
 
-def _scale(
-    settings: CameraSettings, paths_px: Tensor, count: int, generator: torch.Generator
-) -> Tensor:
-    """Return the factors by which motions get an extent that is drawn; several paths of each."""
-    assert settings.extent_px is not None
-    wanted = spread(settings.extent_px, count, generator)
+def _scale(settings: CameraSettings, paths_px: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the B factors by which motions get an extent that is drawn, or none at all.
+
+    The paths are B x P x T x 2.
+    """
+    count = len(paths_px)
+    factor = torch.ones(count, device=generator.device)
+    if settings.extent_px is not None:
+        wanted = spread(settings.extent_px, count, generator)
+        widest, reach = _widest(paths_px), paths_px.abs().amax(dim=(1, 2, 3))
+        # what is outside the extent must not be carried out of a crop's margin
+        factor = torch.minimum(
+            wanted / widest.clamp(min=1e-3), settings.extent_px[1] / reach.clamp(min=1e-3)
+        )
     moves = torch.rand(count, generator=generator, device=generator.device) >= settings.still
-    extent = trajectories.extents(paths_px).unflatten(0, (count, -1)).amax(dim=1)
-    reach = paths_px.abs().amax(dim=(1, 2)).unflatten(0, (count, -1)).amax(dim=1)
-    # what is outside the extent must not be carried out of a crop's margin
-    factor = torch.minimum(wanted / extent.clamp(min=1e-3), settings.extent_px[1] / reach)
-    return factor.nan_to_num(posinf=0.0) * moves
+    return factor * moves
+
+
+def _widest(paths_px: Tensor) -> Tensor:
+    """Return the extent of the widest of each B x P x T x 2 paths: B."""
+    return trajectories.extents(paths_px.flatten(0, 1)).unflatten(0, paths_px.shape[:2]).amax(dim=1)
 
 
 def _with_objects(

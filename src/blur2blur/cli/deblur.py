@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from blur2blur.inference.backends import Backend, Precision
     from blur2blur.inference.folder import Failure, Job
     from blur2blur.inference.pipeline import Ensemble, Pipeline
+    from blur2blur.inference.working_scale import Scale
 
 
 NO_CONVERTER = "none"
@@ -42,6 +43,13 @@ def deblur(
         str,
         typer.Option(help="Name of shipped weights, a file of ours, or of another project."),
     ] = "known-blur-small",
+    scale: Annotated[
+        str,
+        typer.Option(
+            help="Size at which it is deblurred: 1, 1/2, 1/3 or 1/4 of the sides, the change then "
+            "enlarged; or auto: by the extent of the blur, one scale for each scene of a clip."
+        ),
+    ] = "1",
     tile: Annotated[
         int | None,
         typer.Option(
@@ -116,6 +124,7 @@ def deblur(
         overlap_px=overlap,
         batch_size=batch,
         ensemble=cast("Ensemble", ensemble),
+        scale=cast("Scale", scale),
     )
     make_folder(out.parent if clips.one_file or folder.names_photograph(out) else out)
     errors = [failure.error for failure in run_with_progress(pipeline, jobs)] if jobs else []

@@ -1,4 +1,4 @@
-"""`blur2blur train`: deblurrer, converter and kernel extractor."""
+"""`blur2blur train`: deblurrer, converter, kernel extractor and estimator of the blur's extent."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -89,6 +89,17 @@ def kernel(data: Data, out: Out, preset: Preset = "kernel", set_: Set = None) ->
 
     checked = settings.load(KernelSettings, preset, set_ or [])
     run(lambda report: train_kernel(data, checked, out, report), checked.run.steps, out)
+
+
+@app.command()
+def extent(data: Data, out: Out, preset: Preset = "blur-extent", set_: Set = None) -> None:
+    """Train the estimator by which the working scale is chosen, from sharp photographs alone."""
+    from blur2blur import settings
+    from blur2blur.training.launch import train_extent
+    from blur2blur.training.settings import ExtentSettings
+
+    checked = settings.load(ExtentSettings, preset, set_ or [])
+    run(lambda report: train_extent(data, checked, out, report), checked.run.steps, out)
 
 
 def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:

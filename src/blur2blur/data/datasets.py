@@ -31,7 +31,8 @@ class Augmentation:
         rotations: by multiples of 90 degrees; flips always happen.
         colour_jitter: strength, as `transforms.jitter_factors` takes it.
         places: how many places are drawn for a crop; the one of most detail is kept.
-        graphics: share of the crops with text and lines on them.
+        graphics: share of the crops with text and lines on them; what is blurry already, and the
+            sharp partners of that, have none: nothing would blur them.
     """
 
     rotations: bool = True
@@ -57,6 +58,7 @@ class _Group:
         # one whole factor: photographs are reduced when they are read, not each crop
         whole = int(shrink[0]) if shrink[0] == shrink[1] == int(shrink[0]) else 1
         self._crops_shrink = whole != shrink[1]
+        self._sharp = not any(role.endswith("blurry") for role in roles)
         self.roles = {
             role: DecodedImages(paths, cache_gb=cache_gb, shrink=whole)
             for role, paths in roles.items()
@@ -91,7 +93,8 @@ class _Group:
         sample: Sample = {}
         size = next(iter(self.roles.values())).sizes[index]
         side_px = self._side(size, rng)
-        first = next(iter(self.roles.values()))[index]
+        photographs = {role: decoded[index] for role, decoded in self.roles.items()}
+        first = next(iter(photographs.values()))
         rows, columns = max(
             (transforms.random_crop(size, side_px, rng) for _ in range(augmentation.places)),
             key=lambda place: images.sharpness(first[place]) if augmentation.places > 1 else 0,
@@ -99,10 +102,11 @@ class _Group:
         flip = bool(rng.integers(2))
         turns = int(rng.integers(4)) if augmentation.rotations else 0
         factors = transforms.jitter_factors(augmentation.colour_jitter, rng)
-        graphics = augmentation.graphics and rng.random() < augmentation.graphics
+        share = augmentation.graphics if self._sharp else 0
+        graphics = share and rng.random() < share
         seed = int(rng.integers(2**32)) if graphics else 0
-        for role, decoded in self.roles.items():
-            pixels = decoded[index][rows, columns]
+        for role, photograph in photographs.items():
+            pixels = photograph[rows, columns]
             if side_px != self.side_px:
                 pixels = transforms.reduced(pixels, self.side_px)
             if graphics:
@@ -110,7 +114,7 @@ class _Group:
             crop = transforms.to_tensor(pixels, turns=turns, flip=flip)
             jittered = augmentation.colour_jitter > 0
             sample[role] = transforms.jitter_colour(crop, factors) if jittered else crop
-            sample[f"{role}_file"] = str(decoded.paths[index])
+            sample[f"{role}_file"] = str(self.roles[role].paths[index])
         return sample
 
     def _side(self, size: tuple[int, int], rng: np.random.Generator) -> int:
@@ -236,7 +240,8 @@ class UnpairedBlur(Dataset[Sample]):
 class Processed(Dataset[Sample]):
     """Images that `process` makes of another dataset's, in the processes that load them.
 
-    Keys are those that `process` returns, values uint8 3 S S sRGB; `<role>_file` is kept.
+    Keys are those that `process` returns, values uint8 3 S S sRGB, or numbers; `<role>_file` is
+    kept.
     """
 
     def __init__(
@@ -250,8 +255,8 @@ class Processed(Dataset[Sample]):
 
         Args:
             samples: uint8 images 3 H W.
-            process: makes named images, B 3 S S in [0, 1], of the samples' images, float32
-                B 3 H W in [0, 1], B being 1; draws from the generator.
+            process: makes named images, B 3 S S in [0, 1], or B numbers, of the samples' images,
+                float32 B 3 H W in [0, 1], B being 1; draws from the generator.
             seed: with a sample's number the generator's.
         """
         self._samples, self._process, self._seed = samples, process, seed
@@ -267,8 +272,8 @@ class Processed(Dataset[Sample]):
             if isinstance(image, Tensor)
         }
         made = {
-            role: (image[0] * 255).round().byte()
-            for role, image in self._process(images, generator).items()
+            name: (values[0] * 255).round().byte() if values.dim() == 4 else values[0]
+            for name, values in self._process(images, generator).items()
         }
         return made | {key: value for key, value in sample.items() if isinstance(value, str)}
 

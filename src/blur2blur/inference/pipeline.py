@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from blur2blur import tiling, zoo
 from blur2blur.errors import CheckpointError, ConfigError, InputError
-from blur2blur.inference import backends, exported
+from blur2blur.inference import backends, exported, working_scale
 from blur2blur.inference.backends import Backend, Precision
+from blur2blur.inference.blur_extent import estimate_px
 from blur2blur.inference.chain import Chain
 from blur2blur.inference.ensemble import of_eight
+from blur2blur.inference.working_scale import Scale, factor_of
 from blur2blur.networks import pad_to_rule
 
 Ensemble = Literal["none", "x8"]
@@ -67,6 +69,7 @@ class Pipeline:
         overlap_px: int = DEFAULT_OVERLAP_PX,
         batch_size: int = 1,
         ensemble: Ensemble = "none",
+        scale: Scale = "1",
     ) -> None:
         """Move the networks to the device, in evaluation mode.
 
@@ -85,11 +88,14 @@ class Pipeline:
             batch_size: tiles processed at once.
             ensemble: "x8" returns the mean over a tile turned and mirrored in every way, for eight
                 times the seconds; "none" does not.
+            scale: the working scale (see `working_scale`): "1", "1/2", "1/3" or "1/4" of the
+                image's sides, or "auto", which chooses for each image by the extent of its blur.
 
         Raises:
             ConfigError: a device that is not there, a backend that is not installed or cannot take
                 the networks, a precision the device or a network cannot do, a tile that is not
-                larger than the overlap, a batch size below 1, an ensemble that there is not.
+                larger than the overlap, a batch size below 1, an ensemble or a scale that there is
+                not.
         """
         self.converts = converter is not None
         self.device = find_device(device)
@@ -108,6 +114,12 @@ class Pipeline:
         if ensemble not in get_args(Ensemble):
             raise ConfigError(f"ensemble '{ensemble}': choose {' or '.join(get_args(Ensemble))}")
         self.ensemble: Ensemble = ensemble
+        self._factor = factor_of(scale)
+        self._extent = (
+            zoo.load_blur_extent(zoo.DEFAULT_BLUR_EXTENT).to(self.device)
+            if self._factor is None
+            else None
+        )
 
     @classmethod
     def from_files(
@@ -122,6 +134,7 @@ class Pipeline:
         overlap_px: int = DEFAULT_OVERLAP_PX,
         batch_size: int = 1,
         ensemble: Ensemble = "none",
+        scale: Scale = "1",
     ) -> "Pipeline":
         """Build a pipeline from weight files.
 
@@ -137,6 +150,7 @@ class Pipeline:
             overlap_px: likewise.
             batch_size: likewise.
             ensemble: likewise.
+            scale: likewise.
 
         Raises:
             CheckpointError: a file that is missing, damaged, unsafe or of another kind; an unknown
@@ -161,12 +175,14 @@ class Pipeline:
             overlap_px=overlap_px,
             batch_size=batch_size,
             ensemble=ensemble,
+            scale=scale,
         )
 
     def __call__(
         self,
         image: Tensor,
         *,
+        factor: int | None = None,
         out: Tensor | None = None,
         on_tile: Callable[[int, int], None] | None = None,
     ) -> Tensor:
@@ -174,6 +190,8 @@ class Pipeline:
 
         Args:
             image: 3 H W or B 3 H W, float, sRGB in [0, 1], any size, any device.
+            factor: what its sides are divided by while it is deblurred; None for what the
+                pipeline's scale says.
             out: where to write it, shaped like `image`; may be `image`, which saves the memory of
                 one. None for a new tensor.
             on_tile: told (tiles done, tiles in all) as the work goes on.
@@ -182,42 +200,52 @@ class Pipeline:
             Shape, type and device of `image`, clamped to [0, 1].
 
         Raises:
-            InputError: another shape, type or range; too little memory for the smallest tile.
+            InputError: another shape, type or range; an image too small for the scale; too little
+                memory for the smallest tile.
             CheckpointError: a network returned another size or values that are not finite.
         """
-        return self._process(image, keep_converted=False, out=out, on_tile=on_tile)
+        return self._process(image, keep_converted=False, factor=factor, out=out, on_tile=on_tile)
 
     def run(self, image: Tensor, *, on_tile: Callable[[int, int], None] | None = None) -> Result:
         """Return the deblurred and the converted image; arguments and errors as in a call."""
-        merged = self._process(image, keep_converted=self.converts, out=None, on_tile=on_tile)
+        merged = self._process(
+            image, keep_converted=self.converts, factor=None, out=None, on_tile=on_tile
+        )
         if not self.converts:
             return Result(deblurred=merged, converted=None)
         converted, deblurred = merged.split(3, dim=-3)
         return Result(deblurred=deblurred, converted=converted)
+
+    def choose_factor(self, image: Tensor) -> int:
+        """Return what the sides of an image (3 H W) are divided by while it is deblurred."""
+        if self._extent is None:
+            assert self._factor is not None
+            return self._factor
+        extent_px = estimate_px(self._extent, image.to(self.device))
+        height, width = image.shape[-2:]
+        return working_scale.choose(extent_px, height, width, self.size_rule)
 
     def _process(
         self,
         image: Tensor,
         *,
         keep_converted: bool,
+        factor: int | None,
         out: Tensor | None,
         on_tile: Callable[[int, int], None] | None,
     ) -> Tensor:
         _check_image(image)
+        batch = _batched(image.detach())
+        factors = [factor or self.choose_factor(each) for each in batch]
+        process = partial(self._process_tiles, keep_converted=keep_converted, on_tile=on_tile)
+        target = None if out is None else _batched(out)
         first_tile_px = self.tile_px
-        restore: Callable[[Tensor], Tensor] = partial(self._restore, keep_converted=keep_converted)
-        if self.ensemble == "x8":
-            restore = of_eight(restore, self.size_rule)
-        merged = tiling.process_tiles(
-            _batched(image.detach()),
-            partial(self._restore_in_memory, restore=restore),
-            tile_px=self.tile_px,
-            overlap_px=self.overlap_px,
-            align=self.size_rule.multiple,
-            batch_size=self.batch_size,
-            out=None if out is None else _batched(out),
-            on_tile=on_tile,
-        )
+        if len(set(factors)) == 1:
+            merged = self._process_at(batch, factors[0], process, out=target)
+        else:
+            targets = [None] * len(batch) if target is None else target.split(1)
+            each = zip(batch.split(1), factors, targets, strict=True)
+            merged = torch.cat([self._process_at(one, by, process, out=to) for one, by, to in each])
         if self.tile_px != first_tile_px:
             _log.warning(
                 "%s ran out of memory with tiles of %d pixels; went on with %d",
@@ -226,6 +254,37 @@ class Pipeline:
                 self.tile_px,
             )
         return merged if image.ndim == 4 else merged[0]
+
+    def _process_at(
+        self, batch: Tensor, factor: int, process: Callable[..., Tensor], *, out: Tensor | None
+    ) -> Tensor:
+        if factor == 1:
+            return process(batch, out=out)
+        height, width = batch.shape[-2:]
+        working_scale.check_fits(height, width, factor, self.size_rule)
+        return working_scale.at_scale(batch, factor, process, out=out)
+
+    def _process_tiles(
+        self,
+        batch: Tensor,
+        *,
+        keep_converted: bool,
+        on_tile: Callable[[int, int], None] | None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        restore: Callable[[Tensor], Tensor] = partial(self._restore, keep_converted=keep_converted)
+        if self.ensemble == "x8":
+            restore = of_eight(restore, self.size_rule)
+        return tiling.process_tiles(
+            batch,
+            partial(self._restore_in_memory, restore=restore),
+            tile_px=self.tile_px,
+            overlap_px=self.overlap_px,
+            align=self.size_rule.multiple,
+            batch_size=self.batch_size,
+            out=out,
+            on_tile=on_tile,
+        )
 
     def _restore_in_memory(self, tiles: Tensor, *, restore: Callable[[Tensor], Tensor]) -> Tensor:
         """Do as `restore` does, in smaller tiles where memory does not suffice for these."""

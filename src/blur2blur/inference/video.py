@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from blur2blur.errors import InputError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.stream import Stream
 
+_THUMBNAIL = (18, 32)
+_SCENE_CHANGE = 0.1  # mean difference of thumbnails in R'G'B' values
 _LIMITED, _FULL = 1, 2
 _BT709 = 1
 
@@ -54,7 +57,8 @@ def process(
 ) -> None:
     """Deblur a clip; the output keeps size, time stamps, rotation, colour tags, sound.
 
-    Frames are taken in the orientation they are stored in. While one is computed, the next is
+    Frames are taken in the orientation they are stored in, those of a scene at one working scale,
+    which its first frame decides where the pipeline's is "auto". While one is computed, the next is
     decoded and the one before encoded; no more than these are held.
 
     Args:
@@ -125,10 +129,10 @@ def _run(
         read_next = partial(_read, clip.steps(), encoding.layout, clip)
         upcoming = decoding.submit(read_next)
         written: Future[None] | None = None
-        done = 0
+        done, scenes = 0, Scenes(pipeline)
         while isinstance(item := upcoming.result(), Frame):
             upcoming = decoding.submit(read_next)
-            deblurred = pipeline(item.pixels)
+            deblurred = pipeline(item.pixels, factor=scenes.factor(item.pixels))
             if written is not None:
                 written.result()
             written = encoding_thread.submit(_write, writer, item, deblurred, encoding.layout)
@@ -137,6 +141,23 @@ def _run(
         if written is not None:
             written.result()
         writer.finish(item)
+
+
+class Scenes:
+    """Chooses the working scale of a clip's scenes: within one it must not jump."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._before: Tensor | None = None
+        self._factor = 1
+
+    def factor(self, frame: Tensor) -> int:
+        """Return what the sides of the next frame (3 H W) are divided by."""
+        seen = F.adaptive_avg_pool2d(frame, _THUMBNAIL)
+        if self._before is None or (seen - self._before).abs().mean() > _SCENE_CHANGE:
+            self._factor = self._pipeline.choose_factor(frame)
+        self._before = seen
+        return self._factor
 
 
 def _read(steps: Iterator[Step], layout: Layout, clip: Clip) -> "Frame | Sequence[Packet[Stream]]":

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_SURROUNDINGS_PX = 7
+
 
 def conv(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     """Return a convolution whose output is the input's size divided by `stride`."""
@@ -33,6 +35,14 @@ class ResidualBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """B C H W to the same."""
         return features + self.conv2(F.relu(self.conv1(features), inplace=True))
+
+
+def detail(image: Tensor) -> Tensor:
+    """Return what of B C H W is not in the mean of its surroundings: the same shape."""
+    surroundings = F.avg_pool2d(
+        image, _SURROUNDINGS_PX, stride=1, padding=_SURROUNDINGS_PX // 2, count_include_pad=False
+    )
+    return image - surroundings
 
 
 def initialise(module: nn.Module) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from blur2blur import settings
 from blur2blur.errors import ConfigError
 from blur2blur.networks.base import ImageNetwork, Network
+from blur2blur.networks.blur_extent import BlurExtent, BlurExtentOptions
 from blur2blur.networks.kernel_wizard import KernelWizard, KernelWizardOptions
 from blur2blur.networks.mimo_unet import MimoUNet, MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNet, NAFNetOptions
@@ -35,6 +36,7 @@ class Entry(Generic[OptionsT]):
 
 
 NETWORKS: dict[str, Entry[Any]] = {
+    "blur_extent": Entry(BlurExtentOptions, BlurExtent),
     "discriminator": Entry(DiscriminatorOptions, MultiScaleDiscriminator),
     "kernel_wizard": Entry(KernelWizardOptions, KernelWizard),
     "mimo_unet": Entry(MimoUNetOptions, MimoUNet),
@@ -45,7 +47,7 @@ NETWORKS: dict[str, Entry[Any]] = {
     "unet": Entry(UNetOptions, UNet),
 }
 
-_NOT_FOR_IMAGES = {"discriminator", "kernel_wizard"}
+_NOT_FOR_IMAGES = {"blur_extent", "discriminator", "kernel_wizard"}
 
 
 def names() -> list[str]:

@@ -7,13 +7,16 @@ the gate is that of Chen et al. (NAFNet), ECCV 2022, arXiv 2204.04676, between d
 
 from typing import Literal, Self
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from blur2blur.networks.base import ImageNetwork, SizeRule
-from blur2blur.networks.blocks import ResidualBlock, conv, initialise, zero
+from blur2blur.networks.blocks import ResidualBlock, conv, detail, initialise, zero
 from blur2blur.settings import Settings
+
+_DETAIL_GAIN = 12
 
 
 class ResidualUNetOptions(Settings):
@@ -77,7 +80,7 @@ class ResidualUNet(ImageNetwork):
         self.unshuffle = options.unshuffle
         folded = 3 * options.unshuffle**2
         *finer, coarsest = options.widths
-        self.first = conv(folded, options.widths[0], 3)
+        self.first = conv(2 * folded, options.widths[0], 3)
         self.encoder = nn.ModuleList(map(stage, finer, options.encoder_blocks))
         self.down = nn.ModuleList(
             nn.Conv2d(width, coarser, 2, stride=2)
@@ -93,12 +96,18 @@ class ResidualUNet(ImageNetwork):
         multiple = options.unshuffle * 2 ** len(finer)
         self.size_rule = SizeRule(multiple=multiple, minimum=multiple)
         initialise(self)
+        for part in self.modules():
+            if isinstance(part, GatedBlock):
+                # products of features grow from block to block: each starts as the identity
+                zero(part.conv2)
         if options.identity_start:
             zero(self.last)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the restored image alone; see `ImageNetwork`."""
-        features = self.first(F.pixel_unshuffle(image, self.unshuffle))
+        # what tells blur is faint beside light and dark: of one size it is learned sooner
+        seen = torch.cat((2 * image - 1, _DETAIL_GAIN * detail(image)), dim=1)
+        features = self.first(F.pixel_unshuffle(seen, self.unshuffle))
         skips: list[Tensor] = []
         for stage, down in zip(self.encoder, self.down, strict=True):
             features = stage(features)

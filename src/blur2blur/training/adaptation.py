@@ -12,12 +12,26 @@ from torch import Tensor, nn
 from blur2blur import metrics, networks, zoo
 from blur2blur.errors import ConfigError
 from blur2blur.losses import frequency, reconstruction
+from blur2blur.networks import ImageNetwork
 from blur2blur.training import sources
 from blur2blur.training.practice import ROLES, prepare
 from blur2blur.training.settings import ConverterSettings
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
 
 _FREQUENCY_WEIGHT = 0.1
+
+
+class Pair(nn.Module):
+    """Converter and deblurrer, trained together."""
+
+    def __init__(self, converter: ImageNetwork, deblurrer: ImageNetwork) -> None:
+        super().__init__()
+        self.converter, self.deblurrer = converter, deblurrer
+
+    def forward(self, image: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return what both make of B 3 H W."""
+        converted = self.converter(image)
+        return converted, self.deblurrer(converted[-1])
 
 
 class RehearsalTask:
@@ -71,14 +85,24 @@ class RehearsalTask:
         unknown, known, sharp = (images.to(fabric.device) for images in practice.held_out)
         self.held_out = unknown, known, sharp
         channels_last(network)
-        self.networks: dict[str, nn.Module] = {"generator": network}
-        optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)
-        self.network, self.optimiser = fabric.setup(network, optimiser)
+        trained: nn.Module = network
+        if settings.rehearsal.train_deblurrer:
+            assert self.deblurrer is not None
+            trained = Pair(network, self.deblurrer.train().requires_grad_(True))
+        self.networks: dict[str, nn.Module] = {"generator": trained}
+        optimiser = adam(trained, settings.optimiser, settings.optimiser.learning_rate)
+        self.network, self.optimiser = fabric.setup(trained, optimiser)
         self.optimisers = {"generator": self.optimiser}
         self.schedules = {"generator": settings.optimiser}
 
-    def step(self, batch: Batch, _generator: torch.Generator) -> dict[str, Tensor]:
-        """Update the converter once."""
+    def weights(self, network: nn.Module) -> dict[str, nn.Module]:
+        """Return the converter, and the deblurrer where it is trained with it."""
+        if isinstance(network, Pair):
+            return {"converter": network.converter, "deblurrer": network.deblurrer}
+        return {"converter": network}
+
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Update the converter once; `generator` is not used: the loader made the pairs."""
         unknown, known, sharp = (as_float(batch[role]) for role in ROLES)
         losses = self._losses(unknown, known, sharp)
         update(
@@ -93,25 +117,40 @@ class RehearsalTask:
 
     def _losses(self, unknown: Tensor, known: Tensor, sharp: Tensor) -> dict[str, Tensor]:
         weights = self.settings.rehearsal
-        converted = self.network(unknown)
+        converted, deblurred = self._outputs(self.network, unknown)
         losses: dict[str, Tensor] = {}
         with self.fabric.autocast():
             if weights.converted:
                 losses["rehearsal_converted"] = weights.converted * _distance(converted, known)
             if weights.deblurred:
-                assert self.deblurrer is not None
-                deblurred = self.deblurrer(converted[-1])
+                assert deblurred is not None
                 losses["rehearsal_deblurred"] = weights.deblurred * _distance(deblurred, sharp)
         return losses
+
+    def _outputs(
+        self, network: nn.Module, unknown: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...] | None]:
+        """Return what the converter makes, and what becomes of that, where there is a deblurrer."""
+        if self.settings.rehearsal.train_deblurrer:
+            return network(unknown)
+        converted = network(unknown)
+        if self.deblurrer is None:
+            return converted, None
+        with self.fabric.autocast():
+            return converted, self.deblurrer(converted[-1])
 
     @torch.no_grad()
     def _results(self, network: nn.Module) -> tuple[Tensor, Tensor]:
         """Return the held-out crops converted, and those deblurred (or again, without one)."""
-        with self.fabric.autocast():
-            converted = network(self.held_out[0])[-1].float().clamp(0, 1)
-            if self.deblurrer is None:
-                return converted, converted
-            return converted, self.deblurrer(converted)[-1].float().clamp(0, 1)
+        images: list[Tensor] = []
+        # in parts: all activations of many crops at once are too many
+        for unknown in self.held_out[0].split(self.batch_size):
+            with self.fabric.autocast():
+                converted, deblurred = self._outputs(network, unknown)
+            both = converted[-1], (deblurred or converted)[-1]
+            images.append(torch.stack(both).float().clamp(0, 1))
+        converted, deblurred = torch.cat(images, dim=1)
+        return converted, deblurred
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Return the PSNR [dB] of all held-out crops together.

@@ -148,6 +148,10 @@ class ConverterTask:
             known, self.settings.data, seed=seed, device=device
         )
 
+    def weights(self, network: nn.Module) -> dict[str, nn.Module]:
+        """Return what is trained."""
+        return {"converter": network}
+
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Update the discriminator, then the converter."""
         roles = {

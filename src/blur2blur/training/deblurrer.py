@@ -72,6 +72,10 @@ class DeblurrerTask:
             split.validation, settings.data, seed=settings.run.seed, device=device
         )
 
+    def weights(self, network: nn.Module) -> dict[str, nn.Module]:
+        """Return what is trained."""
+        return {"deblurrer": network}
+
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Update the network once."""
         settings = self.settings.loss

@@ -59,6 +59,10 @@ class KernelTask:
             split.validation, settings.data, seed=settings.run.seed, device=fabric.device
         )
 
+    def weights(self, network: nn.Module) -> dict[str, nn.Module]:
+        """Return what is trained."""
+        return {"kernel": network}
+
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Update the network once on known pairs."""
         settings = self.settings.loss

@@ -14,12 +14,14 @@ from blur2blur.data import layout
 from blur2blur.errors import ConfigError, DataError
 from blur2blur.training import loop, run_folder, sources
 from blur2blur.training.adaptation import RehearsalTask
+from blur2blur.training.blur_extent import BlurExtentTask
 from blur2blur.training.converter import ConverterTask
 from blur2blur.training.deblurrer import DeblurrerTask
 from blur2blur.training.kernel import KernelTask
 from blur2blur.training.settings import (
     ConverterSettings,
     DeblurrerSettings,
+    ExtentSettings,
     KernelSettings,
     MadeUpSettings,
     RunSettings,
@@ -73,6 +75,14 @@ def train_kernel(data: Path, settings: KernelSettings, out: Path, progress: loop
     """Train or resume a kernel extractor in the run folder `out`; as `train_deblurrer`."""
     roles = deblurrer_roles(data, settings)
     return _train(lambda fabric: KernelTask(settings, roles, fabric), settings, data, out, progress)
+
+
+def train_extent(data: Path, settings: ExtentSettings, out: Path, progress: loop.Progress) -> bool:
+    """Train or resume an estimator of the extent of blur in `out`; as `train_deblurrer`."""
+    roles = {"unknown_sharp": _sharp_photographs(data)}
+    return _train(
+        lambda fabric: BlurExtentTask(settings, roles, fabric), settings, data, out, progress
+    )
 
 
 def deblurrer_roles(data: Path, settings: DeblurrerSettings | KernelSettings) -> sources.Roles:

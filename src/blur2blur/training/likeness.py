@@ -6,13 +6,14 @@ computation: J. K. Pritchard et al., Mol. Biol. Evol. 16(12), 1999). It is the m
 that is compared, because a single crop tells more of what it shows than of the camera.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from blur2blur.blur import CameraSettings
+from blur2blur.blur.ranges import spread, uniform
 from blur2blur.pyramid import pyramid
 
 LEAST_PX = 64
@@ -79,9 +80,10 @@ def narrowed(camera: CameraSettings, generator: torch.Generator) -> CameraSettin
     drawn once; motion is another every time, and keeps its ranges.
     """
 
-    def fixed(ends: tuple[float, float]) -> tuple[float, float]:
-        low, high = ends
-        value = low + (high - low) * float(torch.rand((), generator=generator))
+    def fixed(
+        ends: tuple[float, float], draw: Callable[..., Tensor] = uniform
+    ) -> tuple[float, float]:
+        value = float(draw(ends, 1, generator))
         return value, value
 
     lens, noise, jpeg, tone = camera.lens, camera.noise, camera.jpeg, camera.tone
@@ -98,8 +100,8 @@ def narrowed(camera: CameraSettings, generator: torch.Generator) -> CameraSettin
             "response": fixed(camera.response),
             "noise": noise.model_copy(
                 update={
-                    "shot": fixed(noise.shot),
-                    "read": fixed(noise.read),
+                    "shot": fixed(noise.shot, spread),
+                    "read": fixed(noise.read, spread),
                     "smoothing": fixed(noise.smoothing),
                 }
             ),

@@ -323,15 +323,17 @@ def train(
 
 
 def _export(path: Path, task: Task, averaged: AveragedModel, position: _Position) -> None:
-    network = task.networks["generator"]
-    assert isinstance(network, Network)
-    header = Header(
-        role=task.settings.task,
-        network=network.name,
-        options=network.options.model_dump(),
-        step=position.step,
-        metrics=position.metrics,
-        settings=task.settings.model_dump(mode="json"),
-        version=version("blur2blur"),
-    )
-    save_network(path, averaged.module, header)
+    own, *_ = weights = task.weights(averaged.module)
+    for role, network in weights.items():
+        assert isinstance(network, Network)
+        header = Header(
+            role=role,
+            network=network.name,
+            options=network.options.model_dump(),
+            step=position.step,
+            metrics=position.metrics,
+            settings=task.settings.model_dump(mode="json"),
+            version=version("blur2blur"),
+        )
+        beside = path if role == own else path.with_stem(f"{path.stem}-{role}")
+        save_network(beside, network, header)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
 
 from blur2blur.data.datasets import Augmentation
 from blur2blur.networks import DiscriminatorOptions
@@ -27,10 +27,9 @@ class DataSettings(Settings):
     cache_gb: float = Field(default=2.0, ge=0)  # decoded photographs kept in memory
     # photographs are averaged down by this factor before cropping; of two numbers, each crop by
     # one between them
-    shrink: Annotated[tuple[Annotated[float, Field(ge=1)], float], BeforeValidator(one_is_both)] = (
-        1,
-        1,
-    )
+    shrink: Annotated[
+        tuple[Annotated[FiniteFloat, Field(ge=1)], FiniteFloat], BeforeValidator(one_is_both)
+    ] = (1, 1)
     rotations: bool = True  # by multiples of 90°; flips always happen
     colour_jitter: float = Field(default=0.0, ge=0, lt=1)
     places: PositiveInt = 1  # drawn for each crop; the one of most detail is kept
@@ -191,6 +190,18 @@ class KernelSettings(Settings):
         return self
 
 
+class ExtentSettings(Settings):
+    """`train extent`: learn to tell how far the blur of simulated cameras reaches."""
+
+    task: Literal["extent"] = "extent"
+    init: str = ""  # an estimator to start from: a weight file
+    network: NetworkSettings = NetworkSettings(name="blur_extent")
+    data: DataSettings = DataSettings(crop_px=128)
+    simulated: MadeUpSettings = MadeUpSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    run: RunSettings = RunSettings()
+
+
 class ConverterDataSettings(DataSettings):
     """Samples of the converter: blurry and sharp are drawn independently."""
 
@@ -235,6 +246,7 @@ class RehearsalSettings(MadeUpSettings):
 
     converted: float = Field(default=0.0, ge=0)  # weight of the loss before the deblurrer
     deblurred: float = Field(default=0.0, ge=0)  # and after it, which needs `deblurrer`
+    train_deblurrer: bool = False  # together with the converter, instead of leaving it frozen
 
     @property
     def takes_place(self) -> bool:
@@ -259,6 +271,10 @@ class ConverterSettings(Settings):
 
     @model_validator(mode="after")
     def _rehearsal_is_possible(self) -> Self:
+        if self.rehearsal.train_deblurrer and not self.rehearsal.deblurred:
+            raise ValueError(
+                "rehearsal.train_deblurrer trains by what is deblurred: set rehearsal.deblurred=1"
+            )
         if self.rehearsal.takes_place and self.known.source != "synthetic":
             raise ValueError(
                 f"known.source = '{self.known.source}' leaves nothing to rehearse: use the preset "
@@ -267,4 +283,4 @@ class ConverterSettings(Settings):
         return self
 
 
-TaskSettings = DeblurrerSettings | ConverterSettings | KernelSettings
+TaskSettings = DeblurrerSettings | ConverterSettings | KernelSettings | ExtentSettings

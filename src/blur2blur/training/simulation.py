@@ -56,18 +56,14 @@ class Simulation:
             settings = narrowed(self._any_camera(generator).settings, generator)
             drawn.append(Camera(settings, of_crops=True))
         simulated = [
-            torch.cat(
-                [
-                    features(
-                        self._inside(self._expose(camera, part, generator)[0], part, generator)
-                    )
-                    for part in sharp.split(_AT_ONCE)
-                ]
-            )
+            torch.cat([self._features(camera, part, generator) for part in sharp.split(_AT_ONCE)])
             for camera in drawn
         ]
         count = max(1, len(drawn) // _COMPARED_PER_KEPT)
         self._cameras = [drawn[each] for each in nearest(features(unknown), simulated, count)]
+
+    def _features(self, camera: Camera, sharp: Tensor, generator: torch.Generator) -> Tensor:
+        return features(self._inside(self._expose(camera, sharp, generator)[0], sharp, generator))
 
     def _any_camera(self, generator: torch.Generator) -> Camera:
         return self._cameras[int(torch.randint(len(self._cameras), (), generator=generator))]
@@ -87,6 +83,12 @@ class Simulation:
         images = self._inside(torch.cat([unknown, known, clean]), sharp, generator)
         unknown, known, clean = images.split(len(sharp))
         return unknown, known, clean
+
+    @torch.no_grad()
+    def photograph(self, sharp: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return unknown blurry alone, and the B extents of its blur in pixels; as `pair`."""
+        unknown, _, exposure = self._expose(self._any_camera(generator), sharp, generator)
+        return self._inside(unknown, sharp, generator), exposure.movement.extent_px
 
     def _expose(
         self, camera: Camera, sharp: Tensor, generator: torch.Generator

@@ -142,8 +142,8 @@ class KnownBlur:
             assert pairs
             if shrink[0] != shrink[1] or shrink[0] % 1:
                 raise ConfigError(
-                    f"data.shrink = {list(shrink)} with known.source = 'transfer': the blur of pairs "
-                    "is read at one size; set one whole number"
+                    f"data.shrink = {list(shrink)} with known.source = 'transfer': the blur of "
+                    "pairs is read at one size; set one whole number"
                 )
             self._bank = CodeBank(settings.extractor, pairs, device, shrink=int(shrink[0]))
 
@@ -172,10 +172,10 @@ class KnownBlur:
         return blurry[inside], sharp[inside]
 
     def dataset(self, roles: Roles, settings: DataSettings, *, seed: int) -> Dataset[Sample]:
-        """Return the endless pairs to learn from: crops, or, where a camera's blur is laid over
-        sharp ones, its pairs, which the loader's processes make.
+        """Return the endless pairs to learn from; raises as `Pairs`.
 
-        Raises as `Pairs`.
+        They are crops, or, where a camera's blur is laid over sharp ones, `pair`'s, made in the
+        processes that load them.
         """
         crops = pair_crops(roles, settings, seed=seed, margin_px=self.margin_px)
         if self._camera is None:

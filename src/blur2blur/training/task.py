@@ -31,7 +31,11 @@ class Task(Protocol):
 
     @property
     def settings(self) -> TaskSettings:
-        """All settings of the run; `settings.task` is the role of the exported weights."""
+        """All settings of the run."""
+        ...
+
+    def weights(self, network: nn.Module) -> dict[str, nn.Module]:
+        """Return what is exported of `network` (the averaged generator), by role; its own first."""
         ...
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

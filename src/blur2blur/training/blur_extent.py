@@ -1,0 +1,133 @@
+"""Train the estimator that tells how far the blur of a photograph reaches."""
+
+import math
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import Dataset, default_collate
+
+from blur2blur import networks, zoo
+from blur2blur.data.datasets import Processed, Sample
+from blur2blur.errors import ConfigError
+from blur2blur.networks import BlurExtent
+from blur2blur.training import sources
+from blur2blur.training.settings import ExtentSettings, KnownBlurSettings
+from blur2blur.training.simulation import Simulation
+from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
+
+
+class BlurExtentTask:
+    """See `task.Task`."""
+
+    score = "validation/error_octaves"
+    higher_is_better = False
+
+    def __init__(self, settings: ExtentSettings, roles: sources.Roles, fabric: Fabric) -> None:
+        """Build network, optimiser and data.
+
+        Args:
+            settings: all settings of the run.
+            roles: one role of sharp photographs.
+            fabric: device, precision and processes.
+
+        Raises:
+            ConfigError: unknown option or camera, another network.
+            CheckpointError: `settings.init` cannot be loaded.
+            DataError, InputError: unusable photographs.
+        """
+        self.settings, self.fabric = settings, fabric
+        self.run, data = settings.run, settings.data
+        self.batch_size, self.workers = data.batch_size, data.workers
+        torch.manual_seed(settings.run.seed)
+        network = _network(settings)
+        sources.check_crop(data.crop_px, network.size_rule)
+        simulation = Simulation(settings.simulated.cameras, KnownBlurSettings())
+        split = sources.split(roles, data.validation_fraction)
+        seed, margin_px = settings.run.seed, simulation.margin_px
+
+        def process(images: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+            (sharp,) = images.values()
+            blurry, extent_px = simulation.photograph(sharp, generator)
+            return {"blurry": blurry, "extent_px": extent_px}
+
+        crops = sources.pair_crops(split.train, data, seed=seed, margin_px=margin_px)
+        self.dataset: Dataset[Sample] = Processed(crops, process, seed=seed)
+        held_out = Processed(
+            sources.validation_crops(split.validation, data, seed=seed, margin_px=margin_px),
+            process,
+            seed=seed + sources.VALIDATION_SEED_OFFSET,
+        )
+        batch = default_collate([held_out[number] for number in range(data.validation_crops)])
+        self.held_out = as_float(batch["blurry"]).to(fabric.device)
+        self.held_out_extent_px: Tensor = batch["extent_px"].to(fabric.device)
+        channels_last(network)
+        self.networks: dict[str, nn.Module] = {"generator": network}
+        optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)
+        self.network, self.optimiser = fabric.setup(network, optimiser)
+        self.optimisers = {"generator": self.optimiser}
+        self.schedules = {"generator": settings.optimiser}
+
+    def weights(self, network: nn.Module) -> dict[str, nn.Module]:
+        """Return what is trained."""
+        return {"extent": network}
+
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Update the network once; `generator` is not used: the loader made the photographs."""
+        predicted = self.network(as_float(batch["blurry"])).float()
+        octaves, log_scale = predicted.unbind(dim=1)
+        error = (octaves - (1 + batch["extent_px"]).log2()).abs()
+        losses = {"likelihood": (error * (-log_scale).exp() + log_scale).mean()}
+        update(
+            self.fabric,
+            self.network,
+            self.optimiser,
+            losses,
+            clip_norm=self.settings.optimiser.clip_norm,
+            files=batch_files(batch),
+        )
+        return {"loss/likelihood": losses["likelihood"].detach()}
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return the mean error in octaves of 1 + extent, and the median one in pixels."""
+        with self.fabric.autocast():
+            octaves = network(self.held_out)[:, 0].float()
+        wanted = (1 + self.held_out_extent_px).log2()
+        off_px = (octaves.exp2() - 1 - self.held_out_extent_px).abs()
+        return {
+            "validation/error_octaves": float((octaves - wanted).abs().mean()),
+            "validation/median_error_px": float(off_px.median()),
+        }
+
+    def samples(self, network: nn.Module) -> dict[str, list[Tensor]]:
+        """Return the held-out crops with a bar below: the extent, and what is read of it."""
+        with torch.no_grad(), self.fabric.autocast():
+            read_px = network(self.held_out)[:, 0].float().exp2() - 1
+        columns = {"true extent": self.held_out_extent_px, "estimate": read_px}
+        return {
+            name: [
+                _with_bar(image, float(px))
+                for image, px in zip(self.held_out[:8], extents, strict=False)
+            ]
+            for name, extents in columns.items()
+        }
+
+
+def _with_bar(image: Tensor, length_px: float) -> Tensor:
+    marked = image.clone()
+    marked[:, -4:, : max(1, math.ceil(length_px))] = torch.tensor([1.0, 0, 0])[:, None, None]
+    return marked
+
+
+def _network(settings: ExtentSettings) -> BlurExtent:
+    network = (
+        zoo.load_blur_extent(settings.init).train()
+        if settings.init
+        else networks.build_any(settings.network.name, **settings.network.options)
+    )
+    if not isinstance(network, BlurExtent):
+        raise ConfigError(
+            f"network.name = '{settings.network.name}' reads no extent; set it to blur_extent"
+        )
+    return network

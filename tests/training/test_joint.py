@@ -1,0 +1,50 @@
+"""Converter and deblurrer trained together, end to end."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from blur2blur import settings, zoo
+from blur2blur.checkpoints import load_network
+from blur2blur.errors import ConfigError
+from blur2blur.training import launch
+from blur2blur.training.settings import ConverterSettings
+
+SMALL = [
+    "init=generic-small",
+    "rehearsal.cameras=['any-small']",
+    "rehearsal.train_deblurrer=true",
+    "data.crop_px=48",
+    "data.shrink=1",
+    "data.batch_size=1",
+    "data.validation_crops=2",
+    "optimiser.warmup_steps=0",
+    "run.device=cpu",
+    "run.steps=2",
+    "run.precision=32-true",
+]
+
+
+def test_both_networks_learn_and_are_left_beside_each_other(camera_folder: Path, tmp_path: Path):
+    checked = settings.load(ConverterSettings, "generic-small", SMALL)
+    out = tmp_path / "run"
+    assert launch.train_converter(camera_folder, checked, out, lambda step, values: None)
+    for stem in ("best", "last"):
+        for suffix, role, shipped in (
+            ("", "converter", "generic-small"),
+            ("-deblurrer", "deblurrer", "known-blur-small"),
+        ):
+            path = out / f"{stem}{suffix}.safetensors"
+            _, header = load_network(path, role=role)
+            assert header.role == role
+            before = load_file(zoo.resolve(shipped, role=role))
+            after = load_file(path)
+            assert before.keys() == after.keys()
+            assert any(not torch.equal(before[key].float(), after[key]) for key in before)
+
+
+def test_what_training_the_deblurrer_needs_is_told():
+    with pytest.raises(ConfigError, match=r"set rehearsal\.deblurred=1"):
+        settings.load(ConverterSettings, "generic-small", [*SMALL, "rehearsal.deblurred=0"])

@@ -67,6 +67,10 @@ class CycleTask:
             for batch in [sources.validation_batch(part.validation, settings.data, seed=seed)]
         }
 
+    def weights(self, network: nn.Module) -> dict[str, nn.Module]:
+        """Return what is trained."""
+        return {"converter": network}
+
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Update both generators, then both judges."""
         real = {

@@ -48,6 +48,15 @@ ENTRIES: dict[str, Entry] = {
         recipe="blur2blur train converter --data PHOTOS --preset generic-small -o RUN, in 3 runs",
         result="made-up cameras over held-out photographs, with known-blur-small: 29.8 to 31.2 dB",
     ),
+    "known-blur": Entry(
+        role="deblurrer",
+        file="known-blur.safetensors",
+        sha256="7e3a249d539a85b798169e29498f17104c0e56701ac6b63a041e7a0a3a3028c0",
+        licence="Apache-2.0",
+        trained_on="335 photographs under CC0, Unsplash, Pexels, MIT and CC BY licences",
+        recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur -o RUN, first part",
+        result="unfinished: the start of a longer training, blur of 1 to 12 px so far",
+    ),
     "blur-extent": Entry(
         role="extent",
         file="blur-extent.safetensors",

@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from blur2blur.cli.reference_test import main
+    from blur2blur.reference.convert import main
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error}; install first: pip install -c constraints.txt .")
 

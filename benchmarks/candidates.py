@@ -16,10 +16,11 @@ from pathlib import Path
 
 import torch
 
-from blur2blur import images, metrics, settings
-from blur2blur.checkpoints import load_network
+from blur2blur import images, settings
+from blur2blur.statistics import image_quality
 from blur2blur.training import launch, sources
 from blur2blur.training.settings import DeblurrerSettings
+from blur2blur.weights.checkpoints import load_network
 from machine import describe
 
 CANDIDATES = {
@@ -76,16 +77,16 @@ def gains_db(weights: Path, photos: Path) -> list[float]:
     network, _ = load_network(weights, role="deblurrer")
     data = settings.load(DeblurrerSettings, "known-blur").data
     data = data.model_copy(update={"validation_crops": CROPS, "crop_px": 192, "shrink": (1, 1)})
-    roles = {"known_sharp": images.find_images(photos)}
+    streams = {"known_sharp": images.find_images(photos)}
     gains: list[float] = []
     for extents in EXTENTS_PX:
         overrides = [f"extent_px={list(extents)}", "still=0"]
         known = sources.KnownBlur(
             sources.KnownBlurSettings(overrides=overrides), torch.device("cpu")
         )
-        blurry, sharp = known.held_out(roles, data, seed=0, device=torch.device("cpu"))
+        blurry, sharp = known.held_out(streams, data, seed=0, device=torch.device("cpu"))
         deblurred = torch.cat([network.restore(part) for part in blurry.split(8)]).clamp(0, 1)
-        before, after = (metrics.pooled_psnr_db(each, sharp) for each in (blurry, deblurred))
+        before, after = (image_quality.pooled_psnr_db(each, sharp) for each in (blurry, deblurred))
         gains.append(after - before)
     return gains
 

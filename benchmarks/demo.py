@@ -21,15 +21,17 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from blur2blur import images, metrics, settings, zoo
+from blur2blur import images, settings
 from blur2blur.blur import Camera, load_camera
 from blur2blur.cli.train import run
 from blur2blur.errors import ConfigError
+from blur2blur.evaluation.report import Comparison, Score, write_report
 from blur2blur.files import write_text
 from blur2blur.inference.pipeline import Pipeline
-from blur2blur.report import Comparison, Score, write_report
+from blur2blur.statistics import image_quality
 from blur2blur.training.launch import train_converter
 from blur2blur.training.settings import ConverterSettings
+from blur2blur.weights import zoo
 
 CAMERA = "dusk-small"
 PRESET = "converter"
@@ -86,17 +88,17 @@ def take_photographs(data: Path, *, seed: int) -> None:
     share no pixel but are alike in what they show, as hundreds of photographs of one camera are.
     """
     camera = Camera(load_camera(CAMERA))
-    generator = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     for name in TRAIN_SCENES:
         for shot in range(BLURRY_SHOTS):
-            blurry, sharp = camera.photograph_pair(scene(name)[None], generator)
+            blurry, sharp = camera.photograph_pair(scene(name)[None], rng)
             for index, square in enumerate(cells(blurry[0], parity=0)):
                 images.write_rgb(data / "trainA" / f"{name}_{index}_{shot}.png", square)
         for index, square in enumerate(cells(sharp[0], parity=1)):
             images.write_rgb(data / "trainB" / f"{name}_{index}.png", square)
     for name in TEST_SCENES:
         for shot in range(TEST_SHOTS):
-            blurry, _ = camera.photograph_pair(scene(name)[None], generator)
+            blurry, _ = camera.photograph_pair(scene(name)[None], rng)
             images.write_rgb(data / "testA" / f"{name}_{shot}.png", blurry[0])
             images.write_rgb(data / "testB" / f"{name}_{shot}.png", scene(name))
 
@@ -133,8 +135,8 @@ def run_seed(folder: Path, seed: int, overrides: list[str]) -> Scores:
             "blur2blur": result.deblurred,
         }
         for method, output in outputs.items():
-            scores[method]["psnr_db"].append(float(metrics.psnr_db(output, truth)))
-            scores[method]["ssim"].append(float(metrics.ssim(output, truth)))
+            scores[method]["psnr_db"].append(float(image_quality.psnr_db(output, truth)))
+            scores[method]["ssim"].append(float(image_quality.ssim(output, truth)))
             images.write_rgb(shown / method / path.name, output)
     return scores
 

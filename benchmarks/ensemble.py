@@ -17,10 +17,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from blur2blur import images, metrics, zoo
+from blur2blur import images
 from blur2blur.blur import Camera, load_camera
 from blur2blur.files import write_text
 from blur2blur.inference import Pipeline
+from blur2blur.statistics import image_quality
+from blur2blur.weights import zoo
 from known_blur import blurred
 from machine import describe
 
@@ -64,7 +66,7 @@ def measure_seed(
 
 def compare(image: Tensor, sharp: Tensor) -> tuple[float, float]:
     """Return (PSNR in dB, SSIM)."""
-    return float(metrics.psnr_db(image, sharp)), float(metrics.ssim(image, sharp))
+    return float(image_quality.psnr_db(image, sharp)), float(image_quality.ssim(image, sharp))
 
 
 def table(rows: Sequence[Scores], photographs: int) -> str:

@@ -24,9 +24,10 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from blur2blur import checkpoints, images, networks, zoo
+from blur2blur import images, networks
 from blur2blur.files import write_text
 from blur2blur.inference import Pipeline, folder
+from blur2blur.weights import checkpoints, zoo
 from machine import describe
 
 SCENES = ("astronaut", "chelsea", "coffee", "hubble_deep_field", "retina", "rocket")

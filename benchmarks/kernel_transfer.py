@@ -22,13 +22,14 @@ import torch
 from torch import Tensor
 
 import machine
-from blur2blur import images, load_kernel_extractor, metrics, networks
+from blur2blur import images, load_kernel_extractor, networks
 from blur2blur.blur import Camera, convolve, kernels, load_camera
 from blur2blur.blur.transfer import lay_blur, read_code
-from blur2blur.data import layout
+from blur2blur.data.folders import layout
 from blur2blur.images import to_linear, to_srgb
 from blur2blur.networks import KernelWizard
 from blur2blur.networks.local_filter import estimate_kernels
+from blur2blur.statistics import image_quality
 from blur2blur.training.sheets import sheet
 
 SIGMAS_PX = np.arange(0.4, 6.01, 0.2)
@@ -170,7 +171,7 @@ def measure(
             )
         )
         for method, image in made.items():
-            scores[method].append(float(metrics.psnr_db(image[None], truth[None])[0]))
+            scores[method].append(float(image_quality.psnr_db(image[None], truth[None])[0]))
     return scores
 
 
@@ -187,7 +188,7 @@ def again(network: KernelWizard, pairs: Path) -> dict[str, list[float]]:
             "own codes, their mean": lay(sharp, one_code=True),
         }
         for method, image in made.items():
-            psnr_db = float(metrics.psnr_db(image[None], blurry[None])[0])
+            psnr_db = float(image_quality.psnr_db(image[None], blurry[None])[0])
             scores.setdefault(method, []).append(psnr_db)
     return scores
 
@@ -219,7 +220,7 @@ def picture(
     for sharp, blurry, target, truth in found:
         made = transferred(network, sharp, blurry)(target, one_code=True)
         gauss = gaussian(target, fitted_sigma(sharp, blurry))
-        psnr = [float(metrics.psnr_db(each[None], truth[None])[0]) for each in (made, gauss)]
+        psnr = [float(image_quality.psnr_db(each[None], truth[None])[0]) for each in (made, gauss)]
         gains.append(psnr[0] - psnr[1])
         images_of.append(
             {

@@ -12,19 +12,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from blur2blur import images, metrics, zoo
+from blur2blur import images
 from blur2blur.blur import Camera, load_camera
 from blur2blur.inference import Pipeline
 from blur2blur.pyramid import pyramid
+from blur2blur.statistics import image_quality
+from blur2blur.weights import zoo
 from machine import describe
 
 
 def blurred(folder: Path, camera: Camera, *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (blurry, sharp), 3 H W: half-size photographs under the camera's blur."""
-    generator = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     for path in images.find_images(folder):
         sharp = pyramid(images.read_rgb(path)[None], 2)[0]
-        yield camera.blur(sharp, generator)[0], sharp[0]
+        yield camera.blur(sharp, rng)[0], sharp[0]
 
 
 def paired(blurry: Path, sharp: Path) -> Iterator[tuple[Tensor, Tensor]]:
@@ -39,7 +41,12 @@ def measure(pipeline: Pipeline, pairs: Iterator[tuple[Tensor, Tensor]], title: s
     after: list[tuple[float, float]] = []
     for blurry, sharp in pairs:
         for scores, image in ((before, blurry), (after, pipeline(blurry))):
-            scores.append((float(metrics.psnr_db(image, sharp)), float(metrics.ssim(image, sharp))))
+            scores.append(
+                (
+                    float(image_quality.psnr_db(image, sharp)),
+                    float(image_quality.ssim(image, sharp)),
+                )
+            )
     worse = sum(out[0] < into[0] for into, out in zip(before, after, strict=True))
     for name, scores in (("input", before), ("deblurred", after)):
         psnr_db, ssim = (statistics.fmean(values) for values in zip(*scores, strict=True))

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 import machine
 from blur2blur import images
-from blur2blur.data.datasets import Sample, StepSampler, UnpairedBlur
+from blur2blur.data.samples.datasets import Sample, StepSampler, UnpairedBlur
 
 SCENES = ("astronaut", "coffee", "hubble_deep_field", "rocket")
 SIZE_PX = (3000, 4000)

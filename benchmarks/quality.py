@@ -17,9 +17,10 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from blur2blur import images, metrics
+from blur2blur import images
 from blur2blur.blur import Camera, load_camera
 from blur2blur.inference import Pipeline
+from blur2blur.statistics import image_quality
 from machine import describe
 
 EXTENTS_PX = (5, 15, 30, 60)
@@ -60,11 +61,11 @@ def simulated(folder: Path, camera: str, overrides: Sequence[str], *, seed: int)
     taker = Camera(load_camera(camera, overrides))
     pairs: list[tuple[str, Tensor, Tensor]] = []
     for index, path in enumerate(images.find_images(folder)):
-        generator = torch.Generator().manual_seed(1000 * seed + index)
+        rng = torch.Generator().manual_seed(1000 * seed + index)
         sharp = images.read_rgb(path)[None]
-        exposure = taker.draw(1, generator, *sharp.shape[-2:])
-        light = taker.light(sharp, exposure, generator)
-        blurry = taker.develop(taker.expose(light, exposure), exposure, generator)
+        exposure = taker.draw(1, rng, *sharp.shape[-2:])
+        light = taker.light(sharp, exposure, rng)
+        blurry = taker.develop(taker.expose(light, exposure), exposure, rng)
         pairs.append((path.name, blurry[0], taker.toned(light, exposure)[0]))
     return pairs
 
@@ -92,7 +93,7 @@ def measure(name: str, pairs: Pairs, pipeline: Pipeline, pair: str, scale: str) 
     """Yield the scores of one set."""
     for image, blurry, sharp in track(pairs, f"{name} {pair} {scale}", transient=True):
         before, after = (
-            min(UNCHANGED_DB, float(metrics.psnr_db(each, sharp)))
+            min(UNCHANGED_DB, float(image_quality.psnr_db(each, sharp)))
             for each in (blurry, pipeline(blurry))
         )
         yield Score(

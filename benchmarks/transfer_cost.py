@@ -21,12 +21,13 @@ import torch
 from lightning.fabric import Fabric
 
 import machine
-from blur2blur import checkpoints, images, networks, settings
+from blur2blur import images, networks, settings
 from blur2blur.blur import Camera, load_camera
-from blur2blur.data.datasets import Pairs
+from blur2blur.data.samples.datasets import Pairs
 from blur2blur.training import code_bank, launch
-from blur2blur.training.converter import ConverterTask
+from blur2blur.training.converter_adversarial import AdversarialConverterTask
 from blur2blur.training.settings import ConverterSettings, KernelSettings
+from blur2blur.weights import checkpoints
 
 SCENES = ("astronaut", "coffee", "hubble_deep_field", "retina", "rocket")
 REPEATS = 7
@@ -62,10 +63,10 @@ def main() -> None:
         )
         crops = Pairs(pairs, crop_px=crop_px, seed=0)
         sharp = torch.rand(batch, 3, crop_px, crop_px, device=device)
-        generator = torch.Generator().manual_seed(0)
+        rng = torch.Generator().manual_seed(0)
         steps = {
             "before, codes read in each step": lambda: before(network, crops, sharp),
-            "after, codes from the bank": lambda: bank.blur(sharp, generator),
+            "after, codes from the bank": lambda: bank.blur(sharp, rng),
             "converter's step, synthetic blur": converter_step(folder / "data", crop_px, batch),
         }
         seconds = {label: times(step) for label, step in steps.items()}
@@ -84,8 +85,8 @@ def before(network: networks.KernelWizard, crops: Pairs, sharp: torch.Tensor) ->
     """Decode, read and lay over, as a step without a bank does it."""
     samples = [crops[number] for number in range(len(sharp))]
     blurry, clean = (
-        torch.stack([sample[role] for sample in samples]).to(sharp.device).float() / 255  # pyright: ignore
-        for role in ("known_blurry", "known_sharp")
+        torch.stack([sample[stream] for sample in samples]).to(sharp.device).float() / 255  # pyright: ignore
+        for stream in ("known_blurry", "known_sharp")
     )
     mean, _ = network.extract(clean, blurry)
     return network.adapt(sharp, mean)
@@ -102,11 +103,11 @@ def converter_step(data: Path, crop_px: int, batch: int) -> Callable[[], object]
     checked = settings.load(ConverterSettings, "converter-pairs", overrides)
     fabric = Fabric(accelerator="auto", devices=1)
     fabric.launch()
-    task = ConverterTask(checked, launch.converter_roles(data, checked), fabric)
+    task = AdversarialConverterTask(checked, launch.converter_streams(data, checked), fabric)
     loader = torch.utils.data.DataLoader(task.dataset, batch, sampler=range(batch))
     one = fabric.to_device(next(iter(loader)))
-    generator = torch.Generator().manual_seed(0)
-    return lambda: task.step(one, generator)
+    rng = torch.Generator().manual_seed(0)
+    return lambda: task.step(one, rng)
 
 
 def times(step: Callable[[], object]) -> list[float]:
@@ -124,12 +125,12 @@ def times(step: Callable[[], object]) -> list[float]:
 def write_pairs(data: Path) -> None:
     """Fill trainA to trainD with photographs of 512 px and their blurry versions."""
     camera = Camera(load_camera("known-small"))
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     for scene in SCENES:
         pixels = getattr(skimage.data, scene)()[..., :3]
         sharp = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 255
         sharp = torch.nn.functional.interpolate(sharp, (512, 512), mode="area")
-        blurry = camera.blur(sharp, generator)
+        blurry = camera.blur(sharp, rng)
         for folder, image in zip(
             ("trainA", "trainB", "trainC", "trainD"), (blurry, sharp) * 2, strict=True
         ):

@@ -21,10 +21,11 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from blur2blur import zoo
 from blur2blur.blur import Camera, load_camera
-from blur2blur.inference import Pipeline, video
-from blur2blur.inference.video_codecs import Quality
+from blur2blur.inference import Pipeline
+from blur2blur.inference.video import clips
+from blur2blur.inference.video.codecs import Quality
+from blur2blur.weights import zoo
 from machine import describe
 
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket")
@@ -42,12 +43,12 @@ def photograph(name: str, side_px: int, camera: Camera | None, seed: int) -> Ten
 
 def write_clip(path: Path, still: Tensor, *, frames: int, noise_levels: float, seed: int) -> None:
     """Store noisy copies of a still as RGB, without loss."""
-    generator = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=30)
         stream.width, stream.height, stream.pix_fmt = still.shape[2], still.shape[1], "bgr0"
         for number in range(frames):
-            noise = torch.randn(still.shape, generator=generator) * noise_levels
+            noise = torch.randn(still.shape, generator=rng) * noise_levels
             values = (still * 255 + noise).round().clamp(0, 255).permute(1, 2, 0)
             array = np.ascontiguousarray(values.numpy().astype(np.uint8))
             frame = av.VideoFrame.from_ndarray(array).reformat(format="bgr0")
@@ -78,7 +79,7 @@ def measure(
                 source, still, frames=frames, noise_levels=noise_levels, seed=1000 * seed + number
             )
             started = time.perf_counter()
-            video.process(pipeline, source, output, quality=Quality(codec="ffv1"))
+            clips.process(pipeline, source, output, quality=Quality(codec="ffv1"))
             seconds += time.perf_counter() - started
             before.append(flicker(source))
             after.append(flicker(output))

@@ -20,9 +20,10 @@ import numpy as np
 import skimage.data
 import torch
 
-from blur2blur import zoo
 from blur2blur.files import write_text
-from blur2blur.inference import Pipeline, video
+from blur2blur.inference import Pipeline
+from blur2blur.inference.video import clips
+from blur2blur.weights import zoo
 from folder_throughput import load, resident_mib, seconds_of, slope_mib
 from machine import describe
 
@@ -97,7 +98,7 @@ def measure(pipeline: Pipeline, root: Path) -> dict:
         computation += seconds_of(lambda pixels=pixels: pipeline(pixels))
     memory_mib: list[float] = []
     whole = seconds_of(
-        lambda: video.process(
+        lambda: clips.process(
             pipeline,
             root / "in.mp4",
             root / "out.mp4",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from blur2blur import checkpoints, networks
+from blur2blur import networks
+from blur2blur.weights import checkpoints
 
 
 def write_extractor(path: Path, *, seed: int = 0, vae: bool = False) -> str:

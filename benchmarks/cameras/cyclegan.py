@@ -1,7 +1,7 @@
 """CycleGAN from blurry to sharp, the baseline without a known blur.
 
 J.-Y. Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks",
-ICCV 2017: two generators, two judges, least-squares losses, cycle weight 10, identity weight 5.
+ICCV 2017: two generators, two discriminators, least-squares losses, weights 10 (cycle), 5.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from blur2blur import networks
-from blur2blur.data.datasets import Sample, UnpairedBlur
+from blur2blur.data.samples.datasets import Sample, UnpairedBlur
 from blur2blur.losses import discriminator_loss, generator_loss
 from blur2blur.pyramid import pyramid
 from blur2blur.training import blur_distance, sources
@@ -22,19 +22,21 @@ IDENTITY_WEIGHT = 5.0
 
 
 class CycleTask:
-    """See `blur2blur.training.task.Task`; "generator" makes sharp photographs of blurry ones."""
+    """See `blur2blur.training.task.Task`; "network" makes sharp photographs of blurry ones."""
 
     score = "validation/blur_distance"
     higher_is_better = False
 
-    def __init__(self, settings: ConverterSettings, roles: sources.Roles, fabric: Fabric) -> None:
-        """Build the four networks and the data: roles `unknown_blurry` and `unknown_sharp`."""
+    def __init__(
+        self, settings: ConverterSettings, streams: sources.Streams, fabric: Fabric
+    ) -> None:
+        """Build the four networks and the data: streams `unknown_blurry` and `unknown_sharp`."""
         self.settings, self.fabric = settings, fabric
         self.run = settings.run
         self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
         fraction = settings.data.validation_fraction
-        blurry = sources.split({"unknown_blurry": roles["unknown_blurry"]}, fraction)
-        sharp = sources.split({"unknown_sharp": roles["unknown_sharp"]}, fraction)
+        blurry = sources.split({"unknown_blurry": streams["unknown_blurry"]}, fraction)
+        sharp = sources.split({"unknown_sharp": streams["unknown_sharp"]}, fraction)
         self.dataset: Dataset[Sample] = UnpairedBlur(
             unknown_blurry=blurry.train["unknown_blurry"],
             known=sharp.train,
@@ -46,10 +48,10 @@ class CycleTask:
         torch.manual_seed(settings.run.seed)
         self.networks: dict[str, nn.Module] = {
             name: networks.build(settings.network.name, **settings.network.options)
-            for name in ("generator", "blurrer")
+            for name in ("network", "blurrer")
         } | {
             name: networks.MultiScaleDiscriminator(settings.discriminator)
-            for name in ("judge_sharp", "judge_blurry")
+            for name in ("discriminator_sharp", "discriminator_blurry")
         }
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.wrapped: dict[str, nn.Module] = {}
@@ -62,8 +64,8 @@ class CycleTask:
         self.schedules = dict.fromkeys(self.optimisers, settings.optimiser)
         seed = settings.run.seed
         self.held_out = {
-            role: batch[role]
-            for part, role in ((blurry, "unknown_blurry"), (sharp, "unknown_sharp"))
+            stream: batch[stream]
+            for part, stream in ((blurry, "unknown_blurry"), (sharp, "unknown_sharp"))
             for batch in [sources.validation_batch(part.validation, settings.data, seed=seed)]
         }
 
@@ -71,49 +73,49 @@ class CycleTask:
         """Return what is trained."""
         return {"converter": network}
 
-    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Update both generators, then both judges."""
+    def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """Update both generators, then both discriminators."""
         real = {
             "blurry": as_float(batch["unknown_blurry"]),
             "sharp": as_float(batch["unknown_sharp"]),
         }
-        makers = {"sharp": self.wrapped["generator"], "blurry": self.wrapped["blurrer"]}
+        makers = {"sharp": self.wrapped["network"], "blurry": self.wrapped["blurrer"]}
         fake = {"sharp": makers["sharp"](real["blurry"]), "blurry": makers["blurry"](real["sharp"])}
         losses: dict[str, Tensor] = {}
         for kind, other in (("sharp", "blurry"), ("blurry", "sharp")):
-            judge = self.networks[f"judge_{kind}"].requires_grad_(False)
+            discriminator = self.networks[f"discriminator_{kind}"].requires_grad_(False)
             with self.fabric.autocast():
                 losses[f"adversarial_{kind}"] = generator_loss(
-                    judge(fake[kind]), kind="least_squares"
+                    discriminator(fake[kind]), kind="least_squares"
                 )
             back = makers[other](fake[kind][-1])[-1]
             losses[f"cycle_{other}"] = CYCLE_WEIGHT * (back - real[other]).abs().mean()
             same = makers[kind](real[kind])[-1]
             losses[f"identity_{kind}"] = IDENTITY_WEIGHT * (same - real[kind]).abs().mean()
-            judge.requires_grad_(True)
+            discriminator.requires_grad_(True)
         self._update_generators(losses)
         for kind, images in fake.items():
-            judge = self.wrapped[f"judge_{kind}"]
+            discriminator = self.wrapped[f"discriminator_{kind}"]
             real_levels = pyramid(real[kind], len(images))
             with self.fabric.autocast():
                 loss = discriminator_loss(
-                    judge(real_levels),
-                    judge([image.detach() for image in images]),
+                    discriminator(real_levels),
+                    discriminator([image.detach() for image in images]),
                     kind="least_squares",
                 )
             update(
                 self.fabric,
-                judge,
-                self.optimisers[f"judge_{kind}"],
+                discriminator,
+                self.optimisers[f"discriminator_{kind}"],
                 {"adversarial": loss},
                 clip_norm=0,
                 files=batch_files(batch),
             )
-            losses[f"judge_{kind}"] = loss
+            losses[f"discriminator_{kind}"] = loss
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _update_generators(self, losses: dict[str, Tensor]) -> None:
-        makers = [self.optimisers["generator"], self.optimisers["blurrer"]]
+        makers = [self.optimisers["network"], self.optimisers["blurrer"]]
         for optimiser in makers:
             optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(torch.stack(list(losses.values())).sum())

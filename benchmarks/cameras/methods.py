@@ -8,11 +8,12 @@ from benchmarks.cameras.cyclegan import CycleTask
 from benchmarks.cameras.scale import METHODS, Scale
 from lightning.fabric import Fabric
 
-from blur2blur import settings, zoo
+from blur2blur import settings
 from blur2blur.files import write_text
 from blur2blur.inference import Pipeline
 from blur2blur.training import launch, loop
 from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
+from blur2blur.weights import zoo
 
 MINUTES = "minutes.txt"
 EXACT = {"backend": "eager", "precision": "fp32"}
@@ -119,7 +120,7 @@ def train_cyclegan(data: Path, checked: ConverterSettings, out: Path) -> None:
     fabric = Fabric(accelerator="auto", devices=1, precision=checked.run.precision)
     out.mkdir(parents=True, exist_ok=True)
     loop.train(
-        CycleTask(checked, launch.converter_roles(data, checked), fabric),
+        CycleTask(checked, launch.converter_streams(data, checked), fabric),
         fabric,
         out,
         progress=quiet,
@@ -131,7 +132,7 @@ def train_shared(scale: Scale, sharp: Sequence[Path], folder: Path, say: Say) ->
 
     Args:
         scale: says which ship and how the others are trained.
-        sharp: photographs for the known blur and for made-up cameras.
+        sharp: photographs for the known blur and for simulated cameras.
         folder: receives links to the photographs and the run folders.
         say: told what was trained.
     """

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from blur2blur import images
 from blur2blur.blur import Camera, load_camera
-from blur2blur.data import layout
+from blur2blur.data.folders import layout
 
 VIDEO = "video"
 TESTS = ("choose", "report")
@@ -61,7 +61,7 @@ def take(sources: Sources, name: str, scale: Scale, seed: int, folder: Path) -> 
     """
     if (folder / _DONE).exists():
         return
-    generator = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     if name == VIDEO:
         assert sources.video is not None
         _take_frames(sources.video, scale.shrink, folder)
@@ -69,7 +69,7 @@ def take(sources: Sources, name: str, scale: Scale, seed: int, folder: Path) -> 
         choice = scale.cameras[name]
         camera = Camera(load_camera(choice.camera, choice.overrides))
         for index, (path, sharp) in enumerate(_shrunken(sources.camera, scale.shrink)):
-            blurry, steady = (shot[0] for shot in camera.photograph_pair(sharp[None], generator))
+            blurry, steady = (shot[0] for shot in camera.photograph_pair(sharp[None], rng))
             file = f"{path.stem}.png"
             if index % 2:
                 images.write_rgb(folder / "trainB" / file, steady)
@@ -79,7 +79,7 @@ def take(sources: Sources, name: str, scale: Scale, seed: int, folder: Path) -> 
                 images.write_rgb(folder / "pairs" / "sharp" / file, steady)
         for test, paths in sources.tests.items():
             for path, sharp in _shrunken(paths, scale.shrink):
-                pair = camera.photograph_pair(sharp[None], generator)
+                pair = camera.photograph_pair(sharp[None], rng)
                 for kind, shot in zip(("blurry", "sharp"), pair, strict=True):
                     images.write_rgb(folder / test / kind / f"{path.stem}.png", shot[0])
     (folder / _DONE).touch()

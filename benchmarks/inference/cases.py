@@ -7,9 +7,10 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from blur2blur import networks, zoo
+from blur2blur import networks
 from blur2blur.inference.chain import Chain
 from blur2blur.networks import ImageNetwork
+from blur2blur.weights import zoo
 
 SHIPPED = "shipped"
 NETWORKS = ("mimo_unet", "mimo_unet_plus", "nafnet", SHIPPED)

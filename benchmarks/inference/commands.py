@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from benchmarks.inference.cases import SHIPPED, photograph
 
-from blur2blur import checkpoints, images, networks, zoo
+from blur2blur import images, networks
+from blur2blur.weights import checkpoints, zoo
 
 ROOT = Path(__file__).parents[2]
 Row = dict[str, str | float]

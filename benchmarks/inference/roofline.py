@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from blur2blur.inference.backends.eager import eager_restore
 from blur2blur.inference.backends.precision import DTYPES
 from blur2blur.inference.chain import Chain
-from blur2blur.inference.export import write_openvino
+from blur2blur.inference.exporting.write import write_openvino
 from blur2blur.inference.quiet_openvino import load_openvino
 
 OTHER = "all else (additions, resizing, joining, change of type, 1x1 of the fusions)"

@@ -16,9 +16,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from blur2blur import checkpoints, images, networks, zoo
+from blur2blur import images, networks
 from blur2blur.cli import main
 from blur2blur.inference import folder as inference_folder
+from blur2blur.weights import checkpoints, zoo
 
 TINY = [
     "network.options.base_channels=4",
@@ -34,12 +35,16 @@ TINY = [
     "run.validate_every=1",
     "run.precision=32-true",
 ]
-JUDGE = ["known.source=synthetic", "discriminator.base_channels=4", "discriminator.layers=2"]
+DISCRIMINATOR = [
+    "known.source=synthetic",
+    "discriminator.base_channels=4",
+    "discriminator.layers=2",
+]
 SIDE_PX = 78  # the crop and the known blur's margins fit
 
 
 def train(task: str, *overrides: str, data: str = "data", out: str = "out") -> list[str]:
-    chosen = [*TINY, *(JUDGE if task == "converter" else []), *overrides]
+    chosen = [*TINY, *(DISCRIMINATOR if task == "converter" else []), *overrides]
     sets = [word for override in chosen for word in ("--set", override)]
     preset = ["--preset", "converter-pairs"] if task == "converter" else []
     return ["train", task, "--data", data, "-o", out, *preset, *sets]

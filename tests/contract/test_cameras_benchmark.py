@@ -10,7 +10,7 @@ from benchmarks.cameras.report import gap_closed
 from benchmarks.cameras.runner import main
 
 from blur2blur import images
-from blur2blur.training import practice
+from blur2blur.training.simulation import prepare
 
 SMALL = """
 "network.options={ base_channels = 4, blocks = 1 }", "known.camera=known-small",
@@ -39,13 +39,13 @@ preset = "deblurrer"
 overrides = [{SMALL}]
 [training.blur2blur]
 preset = "converter"
-overrides = [{SMALL} "rehearsal.cameras=['phone-small']", "rehearsal.compared=2"]
+overrides = [{SMALL} "simulated.cameras=['phone-small']", "simulated.compared=2"]
 [training.finished]
 preset = "finish"
-overrides = [{SMALL} "rehearsal.cameras=['phone-small']", "rehearsal.compared=0"]
+overrides = [{SMALL} "simulated.cameras=['phone-small']", "simulated.compared=0"]
 [training.direct]
 preset = "finish"
-overrides = [{SMALL} "rehearsal.cameras=['phone-small']", "rehearsal.compared=2", "converter=none"]
+overrides = [{SMALL} "simulated.cameras=['phone-small']", "simulated.compared=2", "converter=none"]
 [training.reference]
 preset = "reference"
 overrides = [{SMALL} {UNPAIRED}]
@@ -56,8 +56,8 @@ overrides = [{SMALL} {UNPAIRED}]
 
 
 def test_one_command_makes_rows_tables_and_pictures_and_goes_on(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(practice, "CAMERA_CROPS", 16)
-    monkeypatch.setattr(practice, "SIMULATED_CROPS", 8)
+    monkeypatch.setattr(prepare, "CAMERA_CROPS", 16)
+    monkeypatch.setattr(prepare, "SIMULATED_CROPS", 8)
     pixels = torch.from_numpy(skimage.data.astronaut().copy()).permute(2, 0, 1) / 255
     for index in range(10):
         top, left = divmod(index, 4)

@@ -11,8 +11,9 @@ import torch
 from typer.testing import CliRunner, Result
 
 from blur2blur import images
-from blur2blur.blur import load_camera, synth
-from blur2blur.blur.plans import Planned
+from blur2blur.blur import load_camera
+from blur2blur.blur.pairs import synth
+from blur2blur.blur.pairs.plans import Planned
 from blur2blur.cli.blur import app
 from blur2blur.errors import ConfigError, DataError, InputError
 
@@ -62,8 +63,8 @@ def test_pairs_kernels_and_record(photos: Path, tmp_path: Path):
     kernel = np.load(out / "kernels" / "a.npz")["kernels"]
     assert kernel.shape[:2] == (1, 1)
     blurred = synth.Camera(load_camera("known-small"))
-    generator = torch.Generator().manual_seed(_pair(photos, out, "a").seed)
-    expected = blurred.blur(sharp[None], generator)[0]
+    rng = torch.Generator().manual_seed(_pair(photos, out, "a").seed)
+    expected = blurred.blur(sharp[None], rng)[0]
     torch.testing.assert_close(blurry, expected, atol=0.51 / 255, rtol=0)
 
 

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 import dataset_trees
 from blur2blur.cli.data import app
-from blur2blur.data import download, layout, published
+from blur2blur.data.folders import layout
+from blur2blur.data.published import download, table
 from blur2blur.errors import ConfigError, DataError, InputError
 
 
@@ -30,11 +31,11 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("verb", ["import", "download"])
 def test_help_names_every_dataset(verb: str):
     words = set(run(verb, "--help").output.replace(",", " ").replace(".", " ").split())
-    assert set(published.DATASETS) <= words
+    assert set(table.DATASETS) <= words
 
 
-@pytest.mark.parametrize(("name", "dataset"), published.DATASETS.items())
-def test_documentation_has_every_dataset(name: str, dataset: published.Published):
+@pytest.mark.parametrize(("name", "dataset"), table.DATASETS.items())
+def test_documentation_has_every_dataset(name: str, dataset: table.Published):
     page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
     row = f"| `{name}` | <{dataset.page}> | {dataset.licence} | `{dataset.role}` |"
     assert row in page
@@ -95,22 +96,22 @@ class TestDownload:
         monkeypatch.setattr(socket.socket, "connect", refuse)
 
     @pytest.mark.parametrize(
-        "name", [name for name, entry in published.DATASETS.items() if not entry.archives]
+        "name", [name for name, entry in table.DATASETS.items() if not entry.archives]
     )
     def test_browser_is_needed(self, tmp_path: Path, name: str):
         result = run("download", name, "-o", tmp_path / "out")
         assert isinstance(result.exception, ConfigError)
         message = str(result.exception)
-        assert published.DATASETS[name].page in message
+        assert table.DATASETS[name].page in message
         assert f"blur2blur data import {name}" in message
         assert not (tmp_path / "out").exists()
 
     def test_every_archive_then_what_to_do_next(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        asked: list[published.Archive] = []
+        asked: list[table.Archive] = []
 
-        def obtain(archive: published.Archive, folder: Path, tell: object) -> bool:
+        def obtain(archive: table.Archive, folder: Path, tell: object) -> bool:
             asked.append(archive)
             tell(download.Progress("x", 1, 2))
             return len(asked) > 1
@@ -118,7 +119,7 @@ class TestDownload:
         monkeypatch.setattr(download, "obtain", obtain)
         result = run("download", "reds", "-o", tmp_path)
         assert result.exit_code == 0, result.output
-        assert tuple(asked) == published.DATASETS["reds"].archives
+        assert tuple(asked) == table.DATASETS["reds"].archives
         assert "train_blur: was there" in result.output
         assert "val_sharp: unpacked" in result.output
         assert "CC BY 4.0" in result.output

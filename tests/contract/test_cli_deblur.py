@@ -14,11 +14,12 @@ from click.testing import Result
 from PIL import Image, ImageCms
 from typer.testing import CliRunner
 
-from blur2blur import checkpoints, images, networks, zoo
+from blur2blur import images, networks
 from blur2blur.cli import main
 from blur2blur.cli.deblur import deblur
 from blur2blur.errors import CheckpointError, ConfigError, InputError
 from blur2blur.inference import Pipeline
+from blur2blur.weights import checkpoints, zoo
 
 PHOTOGRAPH = skimage.data.chelsea()[100:161, 120:211]  # 61 x 91 pixels
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -8,13 +8,14 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from blur2blur import checkpoints, networks
+from blur2blur import networks
 from blur2blur.cli import main
 from blur2blur.errors import ConfigError, InputError
-from blur2blur.inference import video
+from blur2blur.inference.video import clips
+from blur2blur.weights import checkpoints
 
 pytest.importorskip("av")
-clips = pytest.importorskip("clips")
+made_clips = pytest.importorskip("made_clips")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clips.make(tmp_path_factory.mktemp("clips") / "clip.mp4", sound="aac")
+    return made_clips.make(tmp_path_factory.mktemp("clips") / "clip.mp4", sound="aac")
 
 
 def _deblur(weights: Path, *arguments: str | Path) -> Result:
@@ -52,16 +53,16 @@ def test_one_clip_into_a_file(tmp_path: Path, weights: Path, clip: Path):
     assert result.exit_code == 0, result.output
     assert "1 of 1 clips deblurred to" in result.stdout
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.mkv"]
-    assert len(clips.decoded(tmp_path / "new" / "out.mkv")) == clips.FRAMES
+    assert len(made_clips.decoded(tmp_path / "new" / "out.mkv")) == made_clips.FRAMES
 
 
 def test_clips_among_photographs_keep_their_places(tmp_path: Path, weights: Path, clip: Path):
     source = tmp_path / "in"
     (source / "trip").mkdir(parents=True)
     shutil.copy(clip, source / "trip" / "clip.mp4")
-    clips.make(source / "old.avi", codec="mpeg4", time_base=1 / clips.Fraction(30),
-               times=range(clips.FRAMES))  # fmt: skip
-    Image.fromarray(clips.scenes()[0]).save(source / "photo.png")
+    made_clips.make(source / "old.avi", codec="mpeg4", time_base=1 / made_clips.Fraction(30),
+               times=range(made_clips.FRAMES))  # fmt: skip
+    Image.fromarray(made_clips.scenes()[0]).save(source / "photo.png")
     (source / "broken.mov").write_bytes(b"no clip")
     out = tmp_path / "out"
     result = _deblur(weights, source, "-o", out)
@@ -82,7 +83,7 @@ def test_a_glob_of_clips_alone(tmp_path: Path, weights: Path, clip: Path):
 
 def test_mistakes_are_one_line_before_anything_is_done(tmp_path: Path, weights: Path, clip: Path):
     photo, out = tmp_path / "photo.png", tmp_path / "out.mp4"
-    Image.fromarray(clips.scenes()[0]).save(photo)
+    Image.fromarray(made_clips.scenes()[0]).save(photo)
 
     def refused(kind: type[Exception], *arguments: str | Path) -> str:
         return _refused(kind, weights, *arguments, writes=out)
@@ -131,7 +132,7 @@ def test_an_interruption_stops_and_leaves_nothing(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(video.video_colour, "add_change", stop)
+    monkeypatch.setattr(clips.video_colour, "add_change", stop)
     result = _deblur(weights, clip, "-o", tmp_path / "out" / "out.mp4")
     assert result.exit_code == 130
     assert list((tmp_path / "out").iterdir()) == []

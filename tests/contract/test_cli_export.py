@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from blur2blur import images, networks
-from blur2blur.checkpoints import Header, save_network
 from blur2blur.cli import main
+from blur2blur.weights.checkpoints import Header, save_network
 from conftest import crops
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from blur2blur import checkpoints, networks
+from blur2blur import networks
 from blur2blur.cli import main
-from blur2blur.networks import Network, reference_keys
+from blur2blur.networks import Network
+from blur2blur.weights import checkpoints, reference_keys
 
 
 def run(*arguments: object) -> Result:
@@ -51,7 +52,7 @@ PUBLISHED = {
     "GOPRO_wVAE.pth": (lambda: kernel_wizard(True), KERNEL),
     "7_net_D.pth": (discriminator, patchgan_to_reference),
 }  # fmt: skip
-ROLES = {
+STREAMS = {
     "latest_net_G.pth": "converter",
     "GOPRO_woVAE.pth": "kernel",
     "GOPRO_wVAE.pth": "kernel",
@@ -80,7 +81,7 @@ def test_published_files_come_there_and_back(name: str, tmp_path: Path):
     result = run(path, "-o", out)
     assert result.exit_code == 0, result.output
     imported, header = checkpoints.load_any(out)
-    assert header.role == ROLES.get(name, "deblurrer")
+    assert header.role == STREAMS.get(name, "deblurrer")
     assert header.network == network.name
     assert f"{network.name}, {sum(p.numel() for p in network.parameters()):,}" in result.stdout
     assert str(out) in result.stdout.splitlines()[-1]

@@ -8,8 +8,9 @@ import skimage.data
 import torch
 from typer.testing import CliRunner, Result
 
-from blur2blur import images, transfer_blur, zoo
+from blur2blur import images, transfer_blur
 from blur2blur.cli import main
+from blur2blur.weights import zoo
 from extractors import write_extractor
 
 

@@ -22,31 +22,33 @@ import torch
 import typer.main
 from typer.testing import CliRunner
 
-import clips
 import dataset_trees
-from blur2blur import checkpoints, images, networks, settings, zoo
+import made_clips
+from blur2blur import images, networks, settings
 from blur2blur.blur import CameraSettings, load_camera
-from blur2blur.cli import main, reference_parser
+from blur2blur.cli import main
 from blur2blur.inference import Pipeline
 from blur2blur.networks.blur_extent import BlurExtentOptions
 from blur2blur.networks.mimo_unet import MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNetOptions
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions
-from blur2blur.networks.reference_keys import (
-    kernel_wizard_to_reference,
-    mimo_unet_to_reference,
-    patchgan_to_reference,
-)
 from blur2blur.networks.residual_unet import ResidualUNetOptions
 from blur2blur.networks.resnet import ResnetOptions
 from blur2blur.networks.unet import UNetOptions
+from blur2blur.reference import parser
 from blur2blur.settings import Settings
-from blur2blur.training import practice
 from blur2blur.training.settings import (
     ConverterSettings,
     DeblurrerSettings,
     ExtentSettings,
     KernelSettings,
+)
+from blur2blur.training.simulation import prepare
+from blur2blur.weights import checkpoints, zoo
+from blur2blur.weights.reference_keys import (
+    kernel_wizard_to_reference,
+    mimo_unet_to_reference,
+    patchgan_to_reference,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +84,7 @@ TINY = [
     "run.steps=2",
     "run.precision=32-true",
 ]
-TINY_JUDGE = ["discriminator.base_channels=4", "discriminator.layers=2"]
+TINY_DISCRIMINATOR = ["discriminator.base_channels=4", "discriminator.layers=2"]
 
 
 def blocks(page: str, *languages: str) -> list[str]:
@@ -117,7 +119,7 @@ def cheap(arguments: list[str]) -> list[str]:
     if arguments[0] == "train":
         network = NETWORK_OF.get(arguments[1], "mimo_unet")
         chosen = [f"network.name={network}", f"network.options={TINY_NETWORKS[network]}"]
-        overrides = chosen + TINY + (TINY_JUDGE if arguments[1] == "converter" else [])
+        overrides = chosen + TINY + (TINY_DISCRIMINATOR if arguments[1] == "converter" else [])
         return [word for override in overrides for word in ("--set", override)]
     return []
 
@@ -164,7 +166,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for side in ("phone/trainB", "phone/trainD", "phone/testB", "pairs/sharp"):
                 images.write_rgb(root / side / file, sharp)
     shutil.copy(root / "photos/IMG_0001.jpg", root / "photo.jpg")
-    clips.make(root / "clip.mp4")
+    made_clips.make(root / "clip.mp4")
     for role in TASKS:
         tiny_network(role, root / "runs" / role / "best.safetensors")
     foreign_weights(root)
@@ -210,7 +212,7 @@ def run_command(words: list[str]) -> None:
         check_options(words[words.index("blur2blur") + 1 :])
     elif program == "python" and arguments[0] in ("train.py", "test.py"):
         # test_reference_commands.py runs them
-        assert reference_parser.parse(Path(arguments[0]).stem, arguments[1:]).notes == []
+        assert parser.parse(Path(arguments[0]).stem, arguments[1:]).notes == []
     elif program == "bash":
         assert (ROOT / arguments[0]).is_file()
     elif program == "python":
@@ -239,7 +241,7 @@ def check_options(words: list[str]) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "bash", "python")])
 def test_commands_and_python_of_a_page_run(page: str, place, monkeypatch):
-    monkeypatch.setattr(practice, "SIMULATED_CROPS", 2)  # of each of 96 cameras
+    monkeypatch.setattr(prepare, "SIMULATED_CROPS", 2)  # of each of 96 cameras
     place(page)
     for words in command_lines(page):
         run_command(words)
@@ -313,7 +315,7 @@ def test_every_preset_loads(name: str):
     networks.build_any(checked.network.name, **checked.network.options)
     if not isinstance(checked, ExtentSettings):
         load_camera(checked.known.camera, checked.known.overrides)
-    for section in ("rehearsal", "simulated"):
+    for section in ("simulated", "simulated"):
         for camera in getattr(getattr(checked, section, None), "cameras", ()):
             load_camera(camera)
 

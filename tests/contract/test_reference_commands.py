@@ -17,14 +17,14 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from blur2blur import Pipeline, images, losses, networks
-from blur2blur.checkpoints import load_network, load_pickle_safely
-from blur2blur.cli import reference_test, reference_train
 from blur2blur.cli.main import guard
-from blur2blur.cli.reference_parser import parse
 from blur2blur.errors import CheckpointError, ConfigError, DataError, InputError
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions
-from blur2blur.networks.reference_keys import mimo_unet_to_reference, patchgan_to_ours
+from blur2blur.reference import convert, train
+from blur2blur.reference.parser import parse
 from blur2blur.training import launch
+from blur2blur.weights.checkpoints import load_network, load_pickle_safely
+from blur2blur.weights.reference_keys import mimo_unet_to_reference, patchgan_to_ours
 
 ROOT = Path(__file__).parents[2]
 TRAIN = (
@@ -84,9 +84,9 @@ def run_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str, *words: s
     monkeypatch.chdir(folder)
     if script == "train":
         words = ("--dataroot", "D", *QUICK, *SHALLOW, *words, "--set", "loss.content=pyramid")
-        reference_train.train(words)
+        train.train(words)
     else:
-        reference_test.test(("--dataroot", "D", "--gpu_ids", "-1", *words))
+        convert.test(("--dataroot", "D", "--gpu_ids", "-1", *words))
 
 
 @pytest.fixture(scope="module")
@@ -200,10 +200,10 @@ def test_every_network_loss_and_policy_trains_and_tests(words, large, monkeypatc
     monkeypatch.chdir(large)
     common = ["--dataroot", "D", "--name", netG]
     content = ["--set", "loss.content=pyramid"]
-    reference_train.train([*common, *QUICK, *words.split(), *content])
+    train.train([*common, *QUICK, *words.split(), *content])
     lines = (large / "ckpts" / netG / "log.jsonl").read_text().splitlines()
     assert '"step": 2' in lines[0]
-    reference_test.test([*common, "--netG", netG, "--phase", "train", "--num_test", "1"])
+    convert.test([*common, "--netG", netG, "--phase", "train", "--num_test", "1"])
     images_of = large / "results" / netG / "train_latest/images"
     assert images.read_rgb(images_of / "0.png").shape == (3, 256, 256)
 
@@ -233,18 +233,18 @@ def test_the_published_content_loss_is_taken_where_its_weights_are(tmp_path, mon
     options = parse("train", ["--dataroot", "D", "--lambda_Perc", "0.4"])
     monkeypatch.setattr(losses, "vgg_loss", lambda depth: None)
     published = ["loss.content=vgg16", f"loss.content_weight={3 * 0.4}"]
-    assert reference_train._content(options, tmp_path) == published
+    assert train._content(options, tmp_path) == published
 
     def missing(depth: int) -> None:
         raise ConfigError("no weights")
 
     monkeypatch.setattr(losses, "vgg_loss", missing)
     fallback = ["loss.content=pyramid", "loss.content_weight=10.0"]
-    assert reference_train._content(options, tmp_path) == fallback
+    assert train._content(options, tmp_path) == fallback
     # a run keeps the loss that it was begun with, so that it can be resumed
     stored = {"settings": {"loss": {"content": "vgg16"}}}
     (tmp_path / "settings.json").write_text(json.dumps(stored))
-    assert reference_train._content(options, tmp_path) == published
+    assert train._content(options, tmp_path) == published
 
 
 def test_without_the_package_one_line_tells_how_to_install_it(tmp_path):
@@ -267,7 +267,7 @@ class TestResumption:
         words = ("--n_epochs", "2", "--save_latest_freq", "4")
         run_in(folder, monkeypatch, "train", "--name", "whole", *words)
         with monkeypatch.context() as patch:
-            patch.setattr(reference_train.reference_files, "write_networks", interrupted)
+            patch.setattr(train.weight_files, "write_networks", interrupted)
             with pytest.raises(typer.Exit):  # at step 5, when the checkpoint of step 4 is there
                 run_in(folder, patch, "train", "--name", "cut", *words)
         run_in(folder, monkeypatch, "train", "--name", "cut", *words, "--continue_train")

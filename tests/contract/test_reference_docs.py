@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from blur2blur import networks
-from blur2blur.cli.reference_options import GENERATORS, OPTIONS, Option, Value
+from blur2blur.reference.options import GENERATORS, OPTIONS, Option, Value
 
 PAGE = Path(__file__).parents[2] / "docs" / "from-reference.md"
 TABLES = ("published", "own")

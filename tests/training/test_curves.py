@@ -24,7 +24,7 @@ SMALL = [
     "optimiser.learning_rate=2e-4",
 ]  # fmt: skip
 SMALL_NETWORK = ["network.options.base_channels=4", "network.options.blocks=1"]
-SMALL_JUDGE = ["discriminator.base_channels=4", "discriminator.layers=2"]
+SMALL_DISCRIMINATOR = ["discriminator.base_channels=4", "discriminator.layers=2"]
 SMALL_KERNEL = [
     "network.options={channels=4, feature_blocks=1, levels=2, code_channels=4, code_blocks=1, "
     "trunk_blocks=1, vae=true}",
@@ -41,7 +41,7 @@ def curve(task: str, data: Path, out: Path) -> list[dict[str, float]]:
         checked = settings.load(KernelSettings, "kernel", [*SMALL, *SMALL_KERNEL])
         launch.train_kernel(data, checked, out, lambda step, values: None)
     else:
-        small = ["known.source=synthetic", *SMALL, *SMALL_NETWORK, *SMALL_JUDGE]
+        small = ["known.source=synthetic", *SMALL, *SMALL_NETWORK, *SMALL_DISCRIMINATOR]
         checked = settings.load(ConverterSettings, "converter-pairs", small)
         launch.train_converter(data, checked, out, lambda step, values: None)
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]

@@ -6,16 +6,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from blur2blur import settings, zoo
-from blur2blur.checkpoints import load_network
+from blur2blur import settings
 from blur2blur.errors import ConfigError
 from blur2blur.training import launch
 from blur2blur.training.settings import ConverterSettings
+from blur2blur.weights import zoo
+from blur2blur.weights.checkpoints import load_network
 
 SMALL = [
     "init=generic-small",
-    "rehearsal.cameras=['any-small']",
-    "rehearsal.train_deblurrer=true",
+    "simulated.cameras=['any-small']",
+    "simulated.train_deblurrer=true",
     "data.crop_px=48",
     "data.shrink=1",
     "data.batch_size=1",
@@ -47,4 +48,4 @@ def test_both_networks_learn_and_are_left_beside_each_other(camera_folder: Path,
 
 def test_what_training_the_deblurrer_needs_is_told():
     with pytest.raises(ConfigError, match=r"set rehearsal\.deblurred=1"):
-        settings.load(ConverterSettings, "generic-small", [*SMALL, "rehearsal.deblurred=0"])
+        settings.load(ConverterSettings, "generic-small", [*SMALL, "simulated.deblurred=0"])

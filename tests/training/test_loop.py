@@ -20,11 +20,11 @@ from torch import nn
 from torch._utils import ExceptionWrapper
 
 from blur2blur import settings
-from blur2blur.checkpoints import read_header
 from blur2blur.errors import ConfigError, DataError, InputError
 from blur2blur.training import launch, loop, sources
 from blur2blur.training.settings import ConverterSettings, DeblurrerSettings, RunSettings
 from blur2blur.training.task import update
+from blur2blur.weights.checkpoints import read_header
 
 TINY = [
     "network.options={base_channels=4, blocks=1}",
@@ -240,7 +240,7 @@ class TestPrecision:
         converter(camera_folder, tmp_path / "cut", *chosen, progress=interrupt_at(1))
         converter(camera_folder, tmp_path / "cut", *chosen)
         whole, cut = (torch.load(tmp_path / name / "state.pt") for name in ("whole", "cut"))
-        for name in ("generator", "discriminator"):
+        for name in ("network", "discriminator"):
             for key, value in whole["networks"][name].items():
                 assert torch.equal(value, cut["networks"][name][key])
 
@@ -301,7 +301,7 @@ def test_two_processes_learn_what_one_does_from_both_batches(camera_folder, tmp_
     assert on_two_processes("converter", *arguments) == [(0, True), (1, True)]
     one, two = (torch.load(tmp_path / name / "state.pt") for name in ("one", "two"))
     assert one["position"]["step"] == two["position"]["step"] == 4
-    for name in ("generator", "discriminator"):
+    for name in ("network", "discriminator"):
         for key, value in one["networks"][name].items():
             torch.testing.assert_close(value, two["networks"][name][key], rtol=0, atol=1e-6)
     one, two = (load_file(tmp_path / name / "last.safetensors") for name in ("one", "two"))

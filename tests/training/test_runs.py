@@ -11,11 +11,10 @@ import torch
 from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
-from blur2blur import settings, zoo
-from blur2blur.checkpoints import load_any, read_header
+from blur2blur import settings
 from blur2blur.errors import CheckpointError, ConfigError, DataError
-from blur2blur.training import adaptation, converted_pairs, launch, loop, practice, sources
-from blur2blur.training.converter import ConverterTask
+from blur2blur.training import converter_simulated, launch, loop, sources
+from blur2blur.training.converter_adversarial import AdversarialConverterTask
 from blur2blur.training.deblurrer import DeblurrerTask
 from blur2blur.training.kernel import KernelTask
 from blur2blur.training.settings import (
@@ -25,6 +24,9 @@ from blur2blur.training.settings import (
     KernelSettings,
     OptimiserSettings,
 )
+from blur2blur.training.simulation import converted_pairs, prepare
+from blur2blur.weights import zoo
+from blur2blur.weights.checkpoints import load_any, read_header
 
 TINY = [
     "network.options.base_channels=4",
@@ -43,7 +45,7 @@ TINY = [
     "run.samples_every=3",
     "run.precision=32-true",
 ]
-TINY_JUDGE = ["discriminator.base_channels=4", "discriminator.layers=2"]
+TINY_DISCRIMINATOR = ["discriminator.base_channels=4", "discriminator.layers=2"]
 TINY_KERNEL = [
     "network.options={channels=4, feature_blocks=1, levels=2, code_channels=4, code_blocks=1, "
     "trunk_blocks=1, identity_start=false, vae=true, filter_px=5}",
@@ -51,14 +53,14 @@ TINY_KERNEL = [
 ]
 # a converter that looks at no blurry photograph
 TINY_GENERIC = [
-    "rehearsal.cameras=['any-small']",
-    "rehearsal.converted=1",
-    "rehearsal.deblurred=0",
+    "simulated.cameras=['any-small']",
+    "simulated.converted=1",
+    "simulated.deblurred=0",
     "data.crop_px=48",  # with what the blur reaches beyond, the photographs are no larger
 ]
-# a deblurrer that learns what a converter makes of made-up cameras
+# a deblurrer that learns what a converter makes of simulated cameras
 TINY_FINISH = [
-    "rehearsal.cameras=['any-small']",
+    "simulated.cameras=['any-small']",
     "init=known-blur-small",
     "converter=generic-small",
     "data.crop_px=48",
@@ -82,7 +84,7 @@ def tiny(task: str, *overrides: str):
         common = [each for each in TINY if not each.startswith(("network.", "known."))]
         return settings.load(ExtentSettings, "blur-extent", [*common, *TINY_EXTENT, *overrides])
     more = TINY_GENERIC if task == "generic" else []
-    overrides = ("known.source=synthetic", *TINY, *TINY_JUDGE, *more, *overrides)
+    overrides = ("known.source=synthetic", *TINY, *TINY_DISCRIMINATOR, *more, *overrides)
     return settings.load(ConverterSettings, "converter-pairs", overrides)
 
 
@@ -126,10 +128,10 @@ def test_interrupted_run_equals_uninterrupted_bit_for_bit(task, camera_folder, t
 
 
 def test_a_converter_that_is_adapted_is_resumed_too(camera_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(practice, "CAMERA_CROPS", 16)
-    monkeypatch.setattr(practice, "SIMULATED_CROPS", 8)
-    # beside the generic one: of two made-up cameras that which looks like the camera
-    adapted = ["rehearsal.cameras=['known-small']", "rehearsal.compared=2", "data.crop_px=64"]
+    monkeypatch.setattr(prepare, "CAMERA_CROPS", 16)
+    monkeypatch.setattr(prepare, "SIMULATED_CROPS", 8)
+    # beside the generic one: of two simulated cameras that which looks like the camera
+    adapted = ["simulated.cameras=['known-small']", "simulated.compared=2", "data.crop_px=64"]
     assert train("generic", camera_folder, tmp_path / "whole", *adapted)
     stop = interrupt_after(3)
     assert not train("generic", camera_folder, tmp_path / "cut", *adapted, progress=stop)
@@ -138,7 +140,7 @@ def test_a_converter_that_is_adapted_is_resumed_too(camera_folder, tmp_path, mon
 
 
 def test_the_deblurrer_is_trained_with_the_converter_and_written_beside_it(camera_folder, tmp_path):
-    both = ["rehearsal.deblurred=1", "rehearsal.train_deblurrer=true", "deblurrer=known-blur-small"]
+    both = ["simulated.deblurred=1", "simulated.train_deblurrer=true", "deblurrer=known-blur-small"]
     assert train("generic", camera_folder, tmp_path / "whole", *both)
     assert not train("generic", camera_folder, tmp_path / "cut", *both, progress=interrupt_after(3))
     assert train("generic", camera_folder, tmp_path / "cut", *both)
@@ -150,7 +152,7 @@ def test_the_deblurrer_is_trained_with_the_converter_and_written_beside_it(camer
     shipped = zoo.resolve("known-blur-small", role="deblurrer")
     assert not same_weights(tmp_path / "whole/last-deblurrer.safetensors", shipped)
     with pytest.raises(ConfigError, match=r"set rehearsal\.deblurred=1"):
-        tiny("generic", "rehearsal.train_deblurrer=true")
+        tiny("generic", "simulated.train_deblurrer=true")
 
 
 def test_dropout_is_resumed_too(camera_folder, tmp_path):
@@ -254,7 +256,9 @@ def test_each_choice_of_the_converter_runs(overrides, camera_folder, tmp_path):
     if any(override.startswith("network.name") for override in overrides):
         checked = settings.build(
             ConverterSettings,
-            settings.apply_overrides({"run": {"steps": 2}}, [*TINY[2:9], *TINY_JUDGE, *overrides]),
+            settings.apply_overrides(
+                {"run": {"steps": 2}}, [*TINY[2:9], *TINY_DISCRIMINATOR, *overrides]
+            ),
             source="test",
         )
         assert launch.train_converter(camera_folder, checked, tmp_path / "run", lambda *_: None)
@@ -290,14 +294,12 @@ def test_deblurrer_learns_one_batch(camera_folder, tmp_path):
 
 def test_non_finite_loss_stops_before_the_update_and_names_the_files(camera_folder):
     task = make_task("deblurrer", camera_folder)
-    before = {
-        name: value.clone() for name, value in task.networks["generator"].state_dict().items()
-    }
+    before = {name: value.clone() for name, value in task.networks["network"].state_dict().items()}
     batch = next(batches(task))
     batch["known_sharp"] = torch.full_like(batch["known_sharp"], 0).float() * float("nan")
     with pytest.raises(DataError, match=r"'reconstruction' is nan.*trainB.*learning_rate"):
         task.step(batch, torch.Generator())
-    after = task.networks["generator"].state_dict()
+    after = task.networks["network"].state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -306,10 +308,10 @@ def make_task(task: str, data: Path, *overrides: str):
     fabric.launch()
     checked = tiny(task, *overrides)
     if isinstance(checked, DeblurrerSettings):
-        return DeblurrerTask(checked, launch.deblurrer_roles(data, checked), fabric)
+        return DeblurrerTask(checked, launch.deblurrer_streams(data, checked), fabric)
     if isinstance(checked, KernelSettings):
-        return KernelTask(checked, launch.deblurrer_roles(data, checked), fabric)
-    return ConverterTask(checked, launch.converter_roles(data, checked), fabric)
+        return KernelTask(checked, launch.deblurrer_streams(data, checked), fabric)
+    return AdversarialConverterTask(checked, launch.converter_streams(data, checked), fabric)
 
 
 def batches(task):
@@ -319,14 +321,17 @@ def batches(task):
 def test_generator_step_leaves_no_gradient_in_the_discriminator(camera_folder):
     task = make_task("converter", camera_folder)
     task.step(next(batches(task)), torch.Generator())
-    judged = {name: value.grad.clone() for name, value in task.judge.named_parameters()}
-    fake = task.generator(torch.rand(2, 3, 64, 64))
+    judged = {
+        name: value.grad.clone() for name, value in task.bare_discriminator.named_parameters()
+    }
+    fake = task.rng(torch.rand(2, 3, 64, 64))
     losses = task._generator_losses(fake, fake, torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
     sum(losses.values()).backward()
     assert all(
-        torch.equal(value.grad, judged[name]) for name, value in task.judge.named_parameters()
+        torch.equal(value.grad, judged[name])
+        for name, value in task.bare_discriminator.named_parameters()
     )
-    assert all(value.requires_grad for value in task.judge.parameters())
+    assert all(value.requires_grad for value in task.bare_discriminator.parameters())
 
 
 def test_resuming_with_other_settings_is_refused(camera_folder, tmp_path):
@@ -384,7 +389,7 @@ def test_wrong_settings_are_one_clear_line(override, message, camera_folder, tmp
 def test_wrong_weights_are_told_before_cameras_are_compared(
     task: str, role: str, camera_folder, tmp_path, monkeypatch
 ):
-    for module in (adaptation, converted_pairs):
+    for module in (converter_simulated, converted_pairs):
         monkeypatch.setattr(module, "prepare", lambda *_, **__: pytest.fail("compared"))
     with pytest.raises(CheckpointError, match=f"no {role} 'nothing.safetensors'"):
         train(task, camera_folder, tmp_path / "run", "init=nothing.safetensors")
@@ -424,12 +429,12 @@ def test_step_schedule_falls_to_a_tenth_every_so_many_steps():
 def test_plateau_is_five_validations_without_a_gain_of_one_percent():
     position = loop._Position()
     for score in (-1.0, -0.995, -0.991, -0.9905, -1.2):
-        position.judge(score)
+        position.record(score)
     assert position.plateaus == 0
-    position.judge(-0.995)
+    position.record(-0.995)
     assert position.plateaus == 1
     for score in (-0.98, -0.975, -0.975, -0.975, -0.975):  # a gain first: counting begins anew
-        position.judge(score)
+        position.record(score)
     assert position.plateaus == 1
     checked = OptimiserSettings(schedule="plateau", warmup_steps=2)
     rates = [loop.learning_rate(checked, 1.0, step, 9, plateaus=2) for step in (0, 5, 8)]
@@ -472,7 +477,7 @@ def test_validation_photographs_are_not_trained_on():
         (["loss.content=file"], r"needs content_weights_file"),
         (["discriminator.scales=2"], r"returns 3 scales but discriminator.scales = 2"),
         (["data.crop_px=32"], r"at least 64; set data.crop_px=64"),
-        (["discriminator.judge=enrgy"], r"discriminator.judge = 'enrgy'.*'energy'"),
+        (["discriminator.kind=enrgy"], r"discriminator.kind = 'enrgy'.*'energy'"),
     ],
 )
 def test_wrong_converter_settings_are_one_clear_line(overrides, message, camera_folder, tmp_path):
@@ -512,7 +517,9 @@ def test_the_extractor_is_frozen_and_runs_without_gradients(
     checked = tiny("converter", *transfer)
     fabric = Fabric(accelerator="cpu")
     fabric.launch()
-    task = ConverterTask(checked, launch.converter_roles(camera_folder, checked), fabric)
+    task = AdversarialConverterTask(
+        checked, launch.converter_streams(camera_folder, checked), fabric
+    )
     extractor = task.known._bank._network
     graphs: list[bool] = []
     adapt = extractor.adapt
@@ -590,6 +597,8 @@ def test_discriminator_starts_from_a_published_file(camera_folder, tmp_path):
     checked = tiny("converter", f"discriminator.init={tmp_path / 'latest_net_D.pth'}")
     fabric = Fabric(accelerator="cpu")
     fabric.launch()
-    task = ConverterTask(checked, launch.converter_roles(camera_folder, checked), fabric)
-    assert torch.equal(task.judge.judges[0][0].convs[0].weight, state["model.0.weight"])
-    assert task.judge.options.norm == "instance"
+    task = AdversarialConverterTask(
+        checked, launch.converter_streams(camera_folder, checked), fabric
+    )
+    assert torch.equal(task.bare_discriminator.parts[0][0].convs[0].weight, state["model.0.weight"])
+    assert task.bare_discriminator.options.norm == "instance"

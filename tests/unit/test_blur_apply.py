@@ -1,4 +1,4 @@
-"""Spatially invariant convolution, spatially varying shake, averaged video."""
+"""Spatially invariant convolution, spatially varying shake."""
 
 import math
 from functools import partial
@@ -6,14 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 import scipy.ndimage
-import skimage.data
 import torch
 
-from blur2blur import images
-from blur2blur.blur import kernels, shake, trajectories, video
+from blur2blur.blur import kernels, shake, trajectories
 from blur2blur.blur.apply import Boundary, Method, convolve, convolve_between
 from blur2blur.blur.shake import Motion
-from blur2blur.errors import ConfigError, DataError
 
 
 def _rng(seed: int = 0) -> torch.Generator:
@@ -238,27 +235,3 @@ def test_one_pixel_image_survives_a_roll():
     image = torch.full((1, 3, 1, 1), 0.4)
     seen = shake.average_frames(image, _motion(roll=torch.full((1, 9), 0.1)), _px(5))
     torch.testing.assert_close(seen, image)
-
-
-def test_video_is_averaged_in_linear_light():
-    frames = torch.stack((torch.zeros(3, 2, 2), torch.ones(3, 2, 2)))
-    # half the light is 188 of 255 in sRGB, not 128
-    torch.testing.assert_close(video.average(frames), torch.full((3, 2, 2), 0.735357))
-    still = torch.from_numpy(skimage.data.astronaut()[:32, :32]).permute(2, 0, 1) / 255
-    torch.testing.assert_close(video.average(still.expand(5, -1, -1, -1)), still)
-
-
-def test_windows_pair_the_mean_with_the_middle_frame():
-    frames = torch.rand(8, 3, 4, 5, generator=_rng())
-    blurry, sharp = video.average_windows(frames, 3)
-    assert torch.equal(sharp, frames[[1, 4]])
-    mean = images.to_linear(frames[3:6]).mean(dim=0)
-    torch.testing.assert_close(blurry[1], images.to_srgb(mean))
-    assert torch.equal(video.average_windows(frames, 3, stride=1)[1], frames[1:7])
-
-
-def test_windows_that_do_not_fit_are_refused():
-    with pytest.raises(ConfigError, match="window 4"):
-        video.average_windows(torch.zeros(8, 3, 4, 4), 4)
-    with pytest.raises(DataError, match="8 frames"):
-        video.average_windows(torch.zeros(8, 3, 4, 4), 9)

@@ -50,9 +50,9 @@ def _photo(height: int = 48, width: int = 64) -> torch.Tensor:
 def test_a_photograph_is_light_exposed_and_developed():
     camera = Camera(load_camera("any-dark-small", ["exposure_stops=-1", "tone.gamma=1.2"]))
     exposure = camera.draw(2, _rng(), 48, 64)
-    generator = _rng(1)
-    light = camera.light(_photo(), exposure, generator)
-    blurry = camera.develop(camera.expose(light, exposure), exposure, generator)
+    rng = _rng(1)
+    light = camera.light(_photo(), exposure, rng)
+    blurry = camera.develop(camera.expose(light, exposure), exposure, rng)
     whole, _ = camera.photograph_pair(_photo(), _rng(1), exposure=exposure)
     assert torch.equal(blurry, whole)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from blur2blur.data import layout
-from blur2blur.data.check import Report, check
+from blur2blur.data.folders import layout
+from blur2blur.data.folders.check import Report, check
 
 
 def save(path: Path, size: tuple[int, int] = (64, 64), seed: int = 0, blur_px: float = 0) -> None:

@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from blur2blur import checkpoints, networks
-from blur2blur.checkpoints import Header
+from blur2blur import networks
 from blur2blur.errors import CheckpointError
+from blur2blur.weights import checkpoints
+from blur2blur.weights.checkpoints import Header
 
 OPTIONS = {
     "mimo_unet": {"base_channels": 4, "blocks": 1},
@@ -185,11 +186,11 @@ def test_damaged_pickles_are_one_line(tmp_path: Path, legacy: bool):
     state = {"params": {"a": torch.rand(3), "b": torch.rand(2, 2)}, "step": 3}
     torch.save(state, path, _use_new_zipfile_serialization=not legacy)
     whole = path.read_bytes()
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     messages: list[str] = []
     for number in range(300):
         content = bytearray(whole)
-        place, value = torch.randint(2**30, (2,), generator=generator).tolist()
+        place, value = torch.randint(2**30, (2,), generator=rng).tolist()
         content[place % min(len(content), 900)] = value % 256
         path.write_bytes(content[: place % len(content)] if number % 10 == 0 else content)
         try:

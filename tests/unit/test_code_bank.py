@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from blur2blur import checkpoints, networks
+from blur2blur import networks
 from blur2blur.errors import InputError
 from blur2blur.training import code_bank
 from blur2blur.training.code_bank import CodeBank
+from blur2blur.weights import checkpoints
 from extractors import write_extractor
 
 CPU = torch.device("cpu")

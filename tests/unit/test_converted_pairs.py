@@ -6,20 +6,22 @@ import torch
 from lightning.fabric import Fabric
 from torch.utils.data import default_collate
 
-from blur2blur import images, settings, zoo
+from blur2blur import images, settings
 from blur2blur.errors import ConfigError
-from blur2blur.training import launch, practice
-from blur2blur.training.converted_pairs import ConvertedPairs
+from blur2blur.training import launch
 from blur2blur.training.deblurrer import DeblurrerTask
 from blur2blur.training.settings import DeblurrerSettings
+from blur2blur.training.simulation import prepare
+from blur2blur.training.simulation.converted_pairs import ConvertedPairs
 from blur2blur.training.task import as_float
+from blur2blur.weights import zoo
 
 SMALL = [
     "data.crop_px=64",
     "data.validation_crops=2",
     "data.cache_gb=0",
-    "rehearsal.cameras=['any-small']",
-    "rehearsal.compared=2",
+    "simulated.cameras=['any-small']",
+    "simulated.compared=2",
 ]
 
 
@@ -36,27 +38,31 @@ def camera_folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _few_crops(monkeypatch):
-    monkeypatch.setattr(practice, "CAMERA_CROPS", 4)
-    monkeypatch.setattr(practice, "SIMULATED_CROPS", 4)
+    monkeypatch.setattr(prepare, "CAMERA_CROPS", 4)
+    monkeypatch.setattr(prepare, "SIMULATED_CROPS", 4)
 
 
 def pairs(camera_folder, *overrides: str) -> ConvertedPairs:
     checked = settings.load(DeblurrerSettings, "finish", [*SMALL, *overrides])
     fabric = Fabric(accelerator="cpu", devices=1)
-    return ConvertedPairs(checked, launch.deblurrer_roles(camera_folder, checked), fabric)
+    return ConvertedPairs(checked, launch.deblurrer_streams(camera_folder, checked), fabric)
 
 
 def test_the_deblurrer_is_shown_what_the_converter_makes(camera_folder):
     of_cameras, converted = pairs(camera_folder, "converter=none"), pairs(camera_folder)
     sample = converted.dataset[0]
-    assert {role for role in sample if not role.endswith("_file")} == {"unknown", "known", "sharp"}
-    roles = {role: as_float(sample[role][None]) for role in ("unknown", "known", "sharp")}
+    assert {stream for stream in sample if not stream.endswith("_file")} == {
+        "unknown",
+        "known",
+        "sharp",
+    }
+    streams = {stream: as_float(sample[stream][None]) for stream in ("unknown", "known", "sharp")}
     (unknown, sharp), (image, same) = (
-        made.pair(roles, torch.Generator()) for made in (of_cameras, converted)
+        made.pair(streams, torch.Generator()) for made in (of_cameras, converted)
     )
     assert unknown.shape == sharp.shape == (1, 3, 64, 64)
-    assert torch.equal(unknown, roles["unknown"])
-    assert torch.equal(sharp, roles["sharp"])
+    assert torch.equal(unknown, streams["unknown"])
+    assert torch.equal(sharp, streams["sharp"])
     assert torch.equal(sharp, same)
     converter = zoo.load_own("generic-small", role="converter").eval()
     for before, after in ((unknown, image), (of_cameras.held_out[0], converted.held_out[0])):
@@ -69,7 +75,7 @@ def test_the_deblurrer_is_shown_what_the_converter_makes(camera_folder):
 def test_the_deblurrer_alone_is_trained_and_validated_on_converted_crops(camera_folder):
     checked = settings.load(DeblurrerSettings, "finish", [*SMALL, "run.precision=32-true"])
     fabric = Fabric(accelerator="cpu", devices=1)
-    task = DeblurrerTask(checked, launch.deblurrer_roles(camera_folder, checked), fabric)
+    task = DeblurrerTask(checked, launch.deblurrer_streams(camera_folder, checked), fabric)
     converted = pairs(camera_folder)
     assert torch.equal(task.held_out_blurry, converted.held_out[0])
     assert not any(parameter.requires_grad for parameter in converted._converter.parameters())
@@ -77,30 +83,32 @@ def test_the_deblurrer_alone_is_trained_and_validated_on_converted_crops(camera_
     seen: list[torch.Tensor] = []
     task.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     task.step(batch, torch.Generator())
-    roles = {role: as_float(batch[role]) for role in ("unknown", "sharp")}
-    expected, _ = converted.pair(roles, torch.Generator())
+    streams = {stream: as_float(batch[stream]) for stream in ("unknown", "sharp")}
+    expected, _ = converted.pair(streams, torch.Generator())
     assert torch.equal(seen[0], expected)
     assert not seen[0].requires_grad
 
 
 @pytest.mark.parametrize("override", ["converter=", "init="])
 def test_a_deblurrer_and_a_converter_are_asked_for(camera_folder, override: str):
-    with pytest.raises(ConfigError, match=r"rehearsal needs init=FILE, .*, or converter=none"):
+    with pytest.raises(
+        ConfigError, match=r"simulated cameras need init=FILE, .*, or converter=none"
+    ):
         pairs(camera_folder, override)
 
 
 def test_cameras_are_not_compared_by_crops_too_small(camera_folder):
-    with pytest.raises(ConfigError, match=r"data\.crop_px=64 or more, or rehearsal\.comp"):
+    with pytest.raises(ConfigError, match=r"data\.crop_px=64 or more, or simulated\.comp"):
         pairs(camera_folder, "data.crop_px=48")
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("rehearsal.cameras=[]", "set rehearsal.cameras, as the preset finish does"),
-        ("known.source=pairs", "leaves nothing to rehearse: set rehearsal.cameras=\\[\\]"),
+        ("simulated.cameras=[]", "set simulated.cameras, as the preset finish does"),
+        ("known.source=pairs", "leaves nothing to simulate: set simulated.cameras=\\[\\]"),
     ],
 )
-def test_what_rehearsal_needs_is_told(override: str, message: str):
+def test_what_simulation_needs_is_told(override: str, message: str):
     with pytest.raises(ConfigError, match=message):
         settings.load(DeblurrerSettings, "finish", [override])

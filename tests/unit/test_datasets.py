@@ -10,10 +10,16 @@ import torch
 from torch.utils.data import DataLoader
 
 from blur2blur import images
-from blur2blur.data import transforms
-from blur2blur.data.datasets import Augmentation, Pairs, Processed, StepSampler, UnpairedBlur
-from blur2blur.data.decoding import DecodedImages
-from blur2blur.data.graphics import draw_graphics
+from blur2blur.data.samples import transforms
+from blur2blur.data.samples.datasets import (
+    Augmentation,
+    Pairs,
+    Processed,
+    StepSampler,
+    UnpairedBlur,
+)
+from blur2blur.data.samples.decoding import DecodedImages
+from blur2blur.data.samples.graphics import draw_graphics
 from blur2blur.errors import DataError, InputError
 
 CROP_PX = 16
@@ -50,8 +56,8 @@ def files(folder: Path, name: str) -> list[Path]:
 
 
 def pairs(folder: Path, **options: object) -> Pairs:
-    roles = {"known_blurry": files(folder, "C"), "known_sharp": files(folder, "D")}
-    return Pairs(roles, **{"crop_px": CROP_PX, "seed": 0, **options})
+    streams = {"known_blurry": files(folder, "C"), "known_sharp": files(folder, "D")}
+    return Pairs(streams, **{"crop_px": CROP_PX, "seed": 0, **options})
 
 
 def unpaired(folder: Path, **options: object) -> UnpairedBlur:
@@ -93,7 +99,7 @@ def test_blurry_and_sharp_are_drawn_independently(folder: Path):
     assert max(met.values()) < 3 * min(met.values())
     tops = torch.tensor(
         [
-            [sample[role][0].min() for role in ("unknown_blurry", "unknown_sharp")]
+            [sample[stream][0].min() for stream in ("unknown_blurry", "unknown_sharp")]
             for sample in samples
         ]
     )
@@ -129,9 +135,9 @@ def test_pairs_are_cut_at_the_same_place_and_turned_alike(folder: Path):
 def test_colour_jitter_is_equal_on_pairs_and_within_its_strength(folder: Path, tmp_path: Path):
     """Blurry and sharp of a pair stay a pair; a flat grey tells its brightness factor."""
     flat = save(tmp_path / "flat.png", np.full((40, 40, 3), 100, np.uint8))
-    roles = {"known_blurry": [flat], "known_sharp": [flat]}
+    streams = {"known_blurry": [flat], "known_sharp": [flat]}
     jitter = Augmentation(colour_jitter=0.2)
-    dataset = Pairs(roles, crop_px=CROP_PX, seed=0, augmentation=jitter)
+    dataset = Pairs(streams, crop_px=CROP_PX, seed=0, augmentation=jitter)
     samples = [dataset[number] for number in range(40)]
     assert all(torch.equal(sample["known_blurry"], sample["known_sharp"]) for sample in samples)
     values = [int(sample["known_blurry"][0, 0, 0]) for sample in samples]
@@ -199,10 +205,10 @@ def test_photographs_are_shrunken_no_farther_than_the_crop_fits(folder: Path):
 def test_of_several_places_the_one_of_most_detail_is_kept(tmp_path: Path):
     pixels = np.full((64, 64, 3), 128, np.uint8)
     pixels[40:48, 40:48] = np.random.default_rng(0).integers(0, 256, (8, 8, 3))
-    roles = {"known_sharp": [save(tmp_path / "corner.png", pixels)]}
+    streams = {"known_sharp": [save(tmp_path / "corner.png", pixels)]}
 
     def detailed(places: int) -> int:
-        dataset = Pairs(roles, crop_px=16, seed=0, augmentation=Augmentation(places=places))
+        dataset = Pairs(streams, crop_px=16, seed=0, augmentation=Augmentation(places=places))
         return sum(len(dataset[number]["known_sharp"].unique()) > 1 for number in range(100))
 
     assert detailed(1) < 40 < detailed(4) < 95 < detailed(30)
@@ -212,8 +218,8 @@ def test_text_and_lines_are_drawn_on_a_share_of_sharp_crops_alone(folder: Path, 
     flat = [save(tmp_path / "flat.png", np.full((80, 80, 3), 100, np.uint8))]
     graphics = Augmentation(graphics=0.3)
 
-    def drawn_on(roles: dict[str, list[Path]], seed: int = 0) -> list[bool]:
-        dataset = Pairs(roles, crop_px=64, seed=seed, augmentation=graphics)
+    def drawn_on(streams: dict[str, list[Path]], seed: int = 0) -> list[bool]:
+        dataset = Pairs(streams, crop_px=64, seed=seed, augmentation=graphics)
         samples = [dataset[number] for number in range(100)]
         return [len(sample["known_sharp"].unique()) > 1 for sample in samples]
 
@@ -260,11 +266,11 @@ def test_an_uncached_photograph_is_decoded_once_for_a_sample(
     assert read == [Path(sample["known_blurry_file"]), Path(sample["known_sharp_file"])]
 
 
-def brightened(roles: dict[str, torch.Tensor], generator: torch.Generator) -> dict:
-    (image,) = roles.values()
+def brightened(streams: dict[str, torch.Tensor], rng: torch.Generator) -> dict:
+    (image,) = streams.values()
     assert image.shape == (1, 3, CROP_PX, CROP_PX)
     assert image.dtype == torch.float32
-    factor = torch.rand((), generator=generator)
+    factor = torch.rand((), generator=rng)
     return {"bright": (image + factor).clamp(max=1), "dark": image / 2, "factor": factor[None]}
 
 
@@ -387,10 +393,10 @@ class TestMistakes:
 
     def test_a_pair_of_two_sizes_also_where_shrinking_hides_it(self, folder: Path, tmp_path: Path):
         other = save(tmp_path / "0.png", coded(0, 48, 65))
-        roles = {"known_blurry": files(folder, "C")[:1], "known_sharp": [other]}
+        streams = {"known_blurry": files(folder, "C")[:1], "known_sharp": [other]}
         for shrink in ((1, 1), (2, 2), (1, 2)):
             with pytest.raises(DataError, match=r"is 64x48 but its partner .*0\.png is 65x48"):
-                Pairs(roles, crop_px=CROP_PX, seed=0, shrink=shrink)
+                Pairs(streams, crop_px=CROP_PX, seed=0, shrink=shrink)
 
     def test_an_unreadable_file_is_found_at_once_where_it_is_decoded(self, tmp_path: Path):
         path = save(tmp_path / "a.png", coded(0, 40, 40))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from blur2blur.data import archives, download
-from blur2blur.data.published import Archive
+from blur2blur.data.published import archives, download
+from blur2blur.data.published.table import Archive
 from blur2blur.errors import InputError
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB

@@ -12,9 +12,11 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from blur2blur import evaluation, images, metrics, report
+from blur2blur import evaluation, images
 from blur2blur.errors import DataError, InputError
-from blur2blur.report import Comparison, Score, write_report
+from blur2blur.evaluation import report
+from blur2blur.evaluation.report import Comparison, Score, write_report
+from blur2blur.statistics import image_quality
 
 LARGE = torch.from_numpy(skimage.data.chelsea().copy()).permute(2, 0, 1).float() / 255
 TRUTH = LARGE[:, 100:140, 120:180]
@@ -43,8 +45,8 @@ def test_numbers_are_those_of_the_metrics(folders: tuple[Path, Path, Path]) -> N
     assert measured.problems == []
     for score, sigma in zip(measured.means, (0.1, 0.05), strict=True):
         truth = (TRUTH * 255).round() / 255
-        assert score.psnr_db == pytest.approx(float(metrics.psnr_db(_noisy(sigma), truth)))
-        assert score.ssim == pytest.approx(float(metrics.ssim(_noisy(sigma), truth)))
+        assert score.psnr_db == pytest.approx(float(image_quality.psnr_db(_noisy(sigma), truth)))
+        assert score.ssim == pytest.approx(float(image_quality.ssim(_noisy(sigma), truth)))
     assert [score.method for score in measured.means] == ["input", "output"]
 
 

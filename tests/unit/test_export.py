@@ -16,12 +16,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blur2blur import checkpoints, networks, zoo
+from blur2blur import networks
 from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError, InputError
-from blur2blur.inference import Pipeline, export, exported
+from blur2blur.inference import Pipeline
 from blur2blur.inference.chain import Chain
+from blur2blur.inference.exporting import read, write
 from blur2blur.inference.quiet_openvino import load_openvino
 from blur2blur.networks import ImageNetwork, SizeRule
+from blur2blur.weights import checkpoints, zoo
 
 openvino = load_openvino()
 
@@ -84,17 +86,17 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     known = {"source": "synthetic", "camera": "known-small"}
     deblurrer = _save(folder / "deblurrer.safetensors", _resnet(), "deblurrer", known=known)
     converter = _save(folder / "converter.safetensors", _resnet(), "converter", known=known)
-    export.export(str(deblurrer), folder / "deblurrer.onnx")
-    export.export(str(deblurrer), folder / "deblurrer.xml")
-    export.export(str(deblurrer), folder / "both.onnx", converter=str(converter))
-    export.export(str(converter), folder / "converter.onnx")
+    write.export(str(deblurrer), folder / "deblurrer.onnx")
+    write.export(str(deblurrer), folder / "deblurrer.xml")
+    write.export(str(deblurrer), folder / "both.onnx", converter=str(converter))
+    write.export(str(converter), folder / "converter.onnx")
     return folder
 
 
 def _open(path: Path):
     """The rule and the function of a file; torch's own file is loaded by torch itself."""
     if path.suffix != ".pt2":
-        network = exported.load(path)
+        network = read.load(path)
         return network.size_rule, network
     extra = {checkpoints.HEADER_KEY: ""}
     with warnings.catch_warnings():
@@ -121,11 +123,11 @@ def _once(function: Callable) -> Callable:
 def test_every_format_gives_what_the_original_gives(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(export, "_traced", _once(export._traced))
-    monkeypatch.setattr(export, "_onnx_model", _once(export._onnx_model))
+    monkeypatch.setattr(write, "_traced", _once(write._traced))
+    monkeypatch.setattr(write, "_onnx_model", _once(write._onnx_model))
     chain = Chain(CHAINS[name]()).eval()
     for format, file in FORMATS.items():
-        export.WRITERS[format](chain, tmp_path / "new" / file)
+        write.WRITERS[format](chain, tmp_path / "new" / file)
         rule, run = _open(tmp_path / "new" / file)
         for batch, height, width in SIZES:
             image = torch.rand(batch, 3, *rule.padded(height, width))
@@ -147,7 +149,7 @@ def test_a_file_tells_what_it_is_without_blur2blur(weights: Path):
     opsets = {
         entry.domain: entry.version for entry in onnx.load(weights / "both.onnx").opset_import
     }
-    assert opsets == {"": export.ONNX_OPSET}
+    assert opsets == {"": write.ONNX_OPSET}
     assert json.loads(session.get_modelmeta().custom_metadata_map["blur2blur"]) == {
         "outputs": ["converted", "deblurred"],
         "multiple": 4,
@@ -160,7 +162,7 @@ def test_a_file_tells_what_it_is_without_blur2blur(weights: Path):
             for role in ("converter", "deblurrer")
         },
         "known_blur": "known-small",
-        "version": exported.load(weights / "both.onnx").header.version,
+        "version": read.load(weights / "both.onnx").header.version,
     }
     model = openvino.Core().read_model(weights / "deblurrer.xml")
     assert json.loads(model.get_rt_info(["blur2blur"]).value)["outputs"] == ["deblurred"]
@@ -200,7 +202,7 @@ def _foreign(path: Path) -> None:
     ]
     node = onnx.helper.make_node("Identity", ["x"], ["y"])
     graph = onnx.helper.make_graph([node], "identity", ports[:1], ports[1:])
-    opset = [onnx.helper.make_opsetid("", export.ONNX_OPSET)]
+    opset = [onnx.helper.make_opsetid("", write.ONNX_OPSET)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), path)
 
 
@@ -262,14 +264,14 @@ def test_both_in_one_beside_a_converter_is_refused(weights: Path):
 def test_a_file_with_other_numbers_is_not_kept(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: float
 ):
-    forward = exported.ExportedNetwork.forward
+    forward = read.ExportedNetwork.forward
 
-    def wrong(self: exported.ExportedNetwork, image: Tensor) -> tuple[Tensor, ...]:
+    def wrong(self: read.ExportedNetwork, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(result + error for result in forward(self, image))
 
-    monkeypatch.setattr(exported.ExportedNetwork, "forward", wrong)
+    monkeypatch.setattr(read.ExportedNetwork, "forward", wrong)
     with pytest.raises(CheckpointError, match=rf"differ by {error} .* 0.0001 is allowed"):
-        export.export(str(weights / "deblurrer.safetensors"), tmp_path / "x.xml")
+        write.export(str(weights / "deblurrer.safetensors"), tmp_path / "x.xml")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -283,7 +285,7 @@ class Undecided(nn.Module):
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_network_that_cannot_be_exported_is_one_clear_line(format: str, tmp_path: Path):
     with pytest.raises(CheckpointError, match="cannot be exported for") as error:
-        export.WRITERS[format](Chain([Undecided()]), tmp_path / FORMATS[format])
+        write.WRITERS[format](Chain([Undecided()]), tmp_path / FORMATS[format])
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -310,7 +312,7 @@ def test_what_cannot_be_asked_for(
     file, out = arguments
     file = str(weights / file) if "." in file else file
     with pytest.raises(Blur2BlurError, match=message) as error:
-        export.export(file, tmp_path / out, **options)
+        write.export(file, tmp_path / out, **options)
     assert "\n" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["there.bin"]
 
@@ -329,7 +331,7 @@ def test_a_missing_extra_is_named(
 ):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=rf"need {package}: pip install 'blur2blur\[export\]'"):
-        export.export(zoo.DEFAULT_DEBLURRER, tmp_path / out)
+        write.export(zoo.DEFAULT_DEBLURRER, tmp_path / out)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -364,7 +366,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Path, "write_bytes", full)
     monkeypatch.setattr(openvino, "save_model", full_stream)
     with pytest.raises(InputError, match="the disk is full"):
-        export.WRITERS[format](Chain([Least()]).eval(), tmp_path / FORMATS[format])
+        write.WRITERS[format](Chain([Least()]).eval(), tmp_path / FORMATS[format])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -380,7 +382,7 @@ class Least(nn.Module):
     [("mimo_unet", True), ("nafnets", False)],  # the moving mean decides by the image's size
 )
 def test_a_trace_is_used_where_it_is_faithful(chain: str, quick: bool):
-    traced = export._openvino_from_trace(Chain(CHAINS[chain]()).eval())
+    traced = write._openvino_from_trace(Chain(CHAINS[chain]()).eval())
     assert (traced is not None) is quick
 
 
@@ -391,5 +393,5 @@ def test_what_the_frontend_cannot_convert_goes_through_onnx(
         raise openvino.frontend.OpConversionFailure("no such operator")
 
     monkeypatch.setattr(openvino.frontend.FrontEnd, "convert", fail)
-    export.write_openvino(Chain([_resnet()]).eval(), tmp_path / "x.xml")
-    assert exported.load(tmp_path / "x.xml").header.outputs == ("deblurred",)
+    write.write_openvino(Chain([_resnet()]).eval(), tmp_path / "x.xml")
+    assert read.load(tmp_path / "x.xml").header.outputs == ("deblurred",)

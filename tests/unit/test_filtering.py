@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from blur2blur import metrics
-from blur2blur.data import filtering, layout
-from blur2blur.data.filtering import Range
+from blur2blur.data.folders import filtering, layout
+from blur2blur.data.folders.filtering import Range
 from blur2blur.errors import DataError
+from blur2blur.statistics import image_quality
 
 
 def save(path: Path, blur_px: float) -> None:
@@ -51,7 +51,7 @@ def test_psnr_agrees_with_torchmetrics():
     one, other = (rng.integers(0, 256, (30, 20, 3), np.uint8) for _ in range(2))
     ours = filtering.psnr_db(one, other)
     tensors = [torch.from_numpy(image).permute(2, 0, 1) / 255 for image in (one, other)]
-    assert ours == pytest.approx(float(metrics.psnr_db(*tensors)), abs=1e-4)
+    assert ours == pytest.approx(float(image_quality.psnr_db(*tensors)), abs=1e-4)
     assert filtering.psnr_db(one, one) == math.inf
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import dataset_trees
-from blur2blur.data import importing, layout, published
+from blur2blur.data.folders import layout
+from blur2blur.data.published import importing, table
 from blur2blur.errors import ConfigError, DataError, InputError
 
 DEFAULT_COUNTS = {
@@ -28,12 +29,12 @@ def run(
     name: str,
     out: Path,
     *,
-    role: str | None = None,
+    imported_as: str | None = None,
     subset: str | None = None,
     share: float | None = None,
     link: bool = True,
 ) -> importing.Plan:
-    plan = importing.plan(source, name, role=role, subset=subset, blurry_share=share)
+    plan = importing.plan(source, name, imported_as=imported_as, subset=subset, blurry_share=share)
     new = importing.find_new(plan, out)
     importing.carry_out(plan, new, out, link=link, advance=lambda: None)
     return plan
@@ -52,15 +53,15 @@ def counts(out: Path) -> dict[str, int]:
     return {name: len(found.files(name)) for name in layout.FOLDERS if found.files(name)}
 
 
-PAIRED = [name for name in published.DATASETS if name != "phonecraft"]
+PAIRED = [name for name in table.DATASETS if name != "phonecraft"]
 
 
 @pytest.mark.parametrize("name", PAIRED)
 class TestPairs:
     def test_pairs_have_equal_names_and_belong_together(self, name: str, tmp_path: Path):
         source = dataset_trees.make(tmp_path / "in", name)
-        run(source, name, tmp_path / "out", role="known")
-        run(source, name, tmp_path / "out", role="unknown")
+        run(source, name, tmp_path / "out", imported_as="known")
+        run(source, name, tmp_path / "out", imported_as="unknown")
         found = layout.find(tmp_path / "out")
         pairs = [*found.known_pairs(), *found.test_pairs()]
         assert len(pairs) == len(found.known_blurry) + len(found.test_blurry) > 0
@@ -81,30 +82,30 @@ class TestPairs:
 
     def test_no_scene_on_two_sides(self, name: str, tmp_path: Path):
         source = dataset_trees.make(tmp_path / "in", name)
-        plan = importing.plan(source, name, role="unknown", subset=None, blurry_share=None)
+        plan = importing.plan(source, name, imported_as="unknown", subset=None, blurry_share=None)
         sides = set(plan.scenes["trainA"]), set(plan.scenes["trainB"])
         assert all(sides)
         assert not sides[0] & sides[1]
 
 
-@pytest.mark.parametrize("name", published.DATASETS)
+@pytest.mark.parametrize("name", table.DATASETS)
 class TestEveryDataset:
     def test_as_it_unpacks(self, name: str, tmp_path: Path):
         source = dataset_trees.make(tmp_path / "in", name)
         plan = run(source, name, tmp_path / "out")
         assert counts(tmp_path / "out") == DEFAULT_COUNTS[name]
-        assert plan.role == published.DATASETS[name].role
+        assert plan.imported_as == table.DATASETS[name].imported_as
         files = [path for path in (tmp_path / "out").rglob("*") if path.is_symlink()]
         assert all(path.resolve().is_relative_to(source) for path in files)
 
     def test_blurry_and_sharp_are_on_their_sides(self, name: str, tmp_path: Path):
         run(dataset_trees.make(tmp_path / "in", name), name, tmp_path / "out")
         found = layout.find(tmp_path / "out")
-        for folder, role in layout.FOLDERS.items():
+        for folder, imported_as in layout.FOLDERS.items():
             for path in found.files(folder):
                 place = path.resolve().as_posix().lower().rpartition("/in/")[2]
                 sharp = any(part in place for part in ("sharp", "/gt/"))
-                assert sharp == role.endswith("sharp"), place
+                assert sharp == imported_as.endswith("sharp"), place
 
     def test_from_the_folder_above(self, name: str, tmp_path: Path):
         dataset_trees.make(tmp_path / "in/deeper", name)
@@ -134,7 +135,7 @@ class TestEveryDataset:
         with pytest.raises(DataError) as error:
             run(tmp_path / "in", name, tmp_path / "out")
         message = str(error.value)
-        assert published.DATASETS[name].seeks in message
+        assert table.DATASETS[name].seeks in message
         assert "1 photographs, the first is holiday/1.png" in message
 
 
@@ -152,7 +153,7 @@ class TestVariants:
 
     def test_flattened_gopro(self, tmp_path: Path):
         dataset_trees.gopro_flat(tmp_path / "GoPro")
-        plan = run(tmp_path / "GoPro", "gopro", tmp_path / "out", role="unknown")
+        plan = run(tmp_path / "GoPro", "gopro", tmp_path / "out", imported_as="unknown")
         assert counts(tmp_path / "out") == {"trainA": 2, "trainB": 1, "testA": 3, "testB": 3}
         assert len({*plan.scenes["trainA"], *plan.scenes["trainB"]}) == 3
 
@@ -204,7 +205,7 @@ class TestVariants:
             run(source, "rb2v", tmp_path / "other", subset="hand")
 
     def test_rb2v_takes_the_middle_of_seven_sharp_frames(self, tmp_path: Path):
-        run(dataset_trees.make(tmp_path, "rb2v"), "rb2v", tmp_path / "out", role="known")
+        run(dataset_trees.make(tmp_path, "rb2v"), "rb2v", tmp_path / "out", imported_as="known")
         names = {path.resolve().name for path in (tmp_path / "out/trainD").rglob("*.png")}
         assert names == {"0000_4.png"}
 
@@ -220,14 +221,16 @@ class TestRatio:
     @pytest.mark.parametrize(("share", "expected"), [(None, 6), (0.6, 6), (0.2, 2), (0.8, 8)])
     def test_is_met_to_within_a_scene(self, tmp_path: Path, share: float | None, expected: int):
         source = dataset_trees.make(tmp_path, "reds")
-        plan = importing.plan(source, "reds", role=None, subset=None, blurry_share=share)
+        plan = importing.plan(source, "reds", imported_as=None, subset=None, blurry_share=share)
         assert len(plan.of("trainA")) == expected
 
-    @pytest.mark.parametrize(("name", "role"), [("gopro", "known"), ("phonecraft", "unknown")])
-    def test_where_nothing_is_dealt_out(self, tmp_path: Path, name: str, role: str):
+    @pytest.mark.parametrize(
+        ("name", "imported_as"), [("gopro", "known"), ("phonecraft", "unknown")]
+    )
+    def test_where_nothing_is_dealt_out(self, tmp_path: Path, name: str, imported_as: str):
         source = dataset_trees.make(tmp_path, name)
         with pytest.raises(ConfigError, match="--ratio"):
-            importing.plan(source, name, role=role, subset=None, blurry_share=0.5)
+            importing.plan(source, name, imported_as=imported_as, subset=None, blurry_share=0.5)
 
     def test_one_scene_cannot_be_dealt_out(self, tmp_path: Path):
         source = dataset_trees.make(tmp_path, "reds")
@@ -260,7 +263,7 @@ class TestFaults:
         shutil.rmtree(source / "test/GOPR001_07_00/sharp")
         run(source, "gopro", tmp_path / "out")
         with pytest.raises(DataError, match="2 images"):
-            run(source, "gopro", tmp_path / "out", role="unknown")
+            run(source, "gopro", tmp_path / "out", imported_as="unknown")
 
     def test_listed_file_that_is_missing(self, tmp_path: Path):
         source = dataset_trees.make(tmp_path, "rsblur")
@@ -305,13 +308,18 @@ class TestFaults:
         with pytest.raises(ConfigError, match="did you mean 'gopro'"):
             run(source, "gopr", tmp_path / "out")
         with pytest.raises(ConfigError, match="known or unknown"):
-            run(source, "rb2v", tmp_path / "out", role="none")
+            run(source, "rb2v", tmp_path / "out", imported_as="none")
         with pytest.raises(ConfigError, match="did you mean 'street'"):
             run(source, "rb2v", tmp_path / "out", subset="streets")
         with pytest.raises(ConfigError, match="no subsets"):
             run(source, "reds", tmp_path / "out", subset="street")
         with pytest.raises(ConfigError, match="has no pairs"):
-            run(dataset_trees.make(tmp_path, "phonecraft"), "phonecraft", tmp_path, role="known")
+            run(
+                dataset_trees.make(tmp_path, "phonecraft"),
+                "phonecraft",
+                tmp_path,
+                imported_as="known",
+            )
         with pytest.raises(DataError, match="no folder"):
             run(tmp_path / "none", "reds", tmp_path / "out")
 
@@ -328,7 +336,7 @@ class TestDataFolder:
     def test_two_known_datasets_with_equal_names(self, tmp_path: Path):
         out = tmp_path / "out"
         for name in ("gopro", "hide", "reds"):
-            run(dataset_trees.make(tmp_path / "in", name), name, out, role="known")
+            run(dataset_trees.make(tmp_path / "in", name), name, out, imported_as="known")
         assert len(layout.find(out).known_pairs()) == 10 + 2 + 10
 
     def test_a_file_of_the_user_is_never_overwritten(self, tmp_path: Path):
@@ -402,7 +410,7 @@ class TestDataFolder:
         plan = importing.plan(
             dataset_trees.make(tmp_path / "in", "gopro"),
             "gopro",
-            role=None,
+            imported_as=None,
             subset=None,
             blurry_share=None,
         )

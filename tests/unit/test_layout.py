@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from blur2blur.data import layout
+from blur2blur.data.folders import layout
 from blur2blur.errors import DataError
 
 

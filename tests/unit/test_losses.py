@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from blur2blur import losses
 from blur2blur.errors import CheckpointError, ConfigError
-from blur2blur.losses import perceptual
+from blur2blur.losses import content
 from blur2blur.pyramid import pyramid
 
 KINDS = get_args(losses.AdversarialKind)
@@ -216,7 +216,7 @@ def test_interpolation_is_repeatable_with_a_generator_and_leaves_the_images_alon
 
     def penalty() -> Tensor:
         return losses.interpolation_penalty(
-            discriminator, real, fake, generator=torch.Generator().manual_seed(3)
+            discriminator, real, fake, rng=torch.Generator().manual_seed(3)
         )
 
     assert torch.equal(penalty(), penalty())
@@ -269,8 +269,8 @@ def vgg() -> nn.Module:
 
 
 def test_vgg_activations_equal_torchvision_before_each_relu(vgg: nn.Module) -> None:
-    layers = list(perceptual.REFERENCE_LAYERS)
-    ours = perceptual.VggFeatures(vgg.state_dict(), layers, imagenet_normalised=False)
+    layers = list(content.REFERENCE_LAYERS)
+    ours = content.VggFeatures(vgg.state_dict(), layers, imagenet_normalised=False)
     image = images(1)
     with torch.no_grad():
         for index, features in zip([7, 14, 17, 21, 24], ours(image), strict=True):
@@ -279,7 +279,7 @@ def test_vgg_activations_equal_torchvision_before_each_relu(vgg: nn.Module) -> N
 
 def test_imagenet_normalisation_equals_torchvisions(vgg: nn.Module) -> None:
     normalise = torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    features = perceptual.VggFeatures(vgg.state_dict(), ["conv1_1"], imagenet_normalised=True)
+    features = content.VggFeatures(vgg.state_dict(), ["conv1_1"], imagenet_normalised=True)
     image = images(1)
     with torch.no_grad():
         torch.testing.assert_close(features(image)[0], vgg.features[:1](normalise(image)))
@@ -291,8 +291,8 @@ def test_layers_of_both_vggs_are_named_right() -> None:
         net = getattr(torchvision.models, f"vgg{depth}")
         with torch.device("meta"):
             state = net(weights=None).state_dict()
-        known = perceptual.vgg_indices(state)
-        assert [known[layer] for layer in perceptual.REFERENCE_LAYERS] == indices
+        known = content.vgg_indices(state)
+        assert [known[layer] for layer in content.REFERENCE_LAYERS] == indices
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -336,7 +336,7 @@ def write_cut_vgg(path: Path) -> Path:
 def test_a_cut_vgg_file_with_its_own_preprocessing(tmp_path: Path) -> None:
     loss = losses.feature_file_loss(write_cut_vgg(tmp_path / "vgg.safetensors"))
     features = loss.features
-    assert isinstance(features, perceptual.VggFeatures)
+    assert isinstance(features, content.VggFeatures)
     assert loss.weights == (1.0, 0.5, 0.25)
     assert [tuple(x.shape[1:]) for x in features(images(1))] == [
         (256, 8, 8),

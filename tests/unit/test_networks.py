@@ -14,7 +14,6 @@ from torch import Tensor
 
 from blur2blur import networks
 from blur2blur.errors import CheckpointError, ConfigError
-from blur2blur.networks import reference_keys
 from blur2blur.networks.band_energy import band_energies
 from blur2blur.networks.base import ImageNetwork, SizeRule
 from blur2blur.networks.kernel_wizard import KernelWizard
@@ -28,6 +27,7 @@ from blur2blur.networks.patchgan import (
 )
 from blur2blur.networks.residual_unet import GatedBlock
 from blur2blur.pyramid import pyramid
+from blur2blur.weights import reference_keys
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KEYS: dict[str, dict[str, list[int]]] = json.loads((GOLDEN / "reference_keys.json").read_text())
@@ -555,9 +555,9 @@ def test_band_energies_cancel_contrast_and_tell_blur() -> None:
     assert (finest - of_blurred[:, :2][strong]).mean() > 0.3
 
 
-@pytest.mark.parametrize(("judge", "count"), [("patch", 3), ("energy", 3), ("both", 6)])
-def test_each_kind_of_judge_gives_a_logit_map_per_scale(judge: str, count: int) -> None:
-    discriminator = networks.build_any("discriminator", judge=judge, base_channels=4, layers=2)
+@pytest.mark.parametrize(("kind", "count"), [("patch", 3), ("energy", 3), ("both", 6)])
+def test_each_kind_of_discriminator_gives_a_logit_map_per_scale(kind: str, count: int) -> None:
+    discriminator = networks.build_any("discriminator", kind=kind, base_channels=4, layers=2)
     side = discriminator.size_rule.minimum
     logits = discriminator(pyramid(torch.rand(2, 3, side, side), 3))
     assert len(logits) == count

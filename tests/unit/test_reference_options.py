@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from blur2blur import settings as settings_
-from blur2blur.cli import reference_files, reference_settings
-from blur2blur.cli.reference_options import GENERATORS, of_script
-from blur2blur.cli.reference_parser import choose_gpu, parse, run_folder_of
-from blur2blur.data import layout
+from blur2blur.data.folders import layout
 from blur2blur.errors import CheckpointError, ConfigError
+from blur2blur.reference import settings, weight_files
+from blur2blur.reference.options import GENERATORS, of_script
+from blur2blur.reference.parser import choose_gpu, parse, run_folder_of
 from blur2blur.training.settings import ConverterSettings
 
 DOCUMENTED_TRAIN = shlex.split(
@@ -43,7 +43,7 @@ def found(unknown_blurry: int = 10, unknown_sharp: int = 7, known: int = 0) -> l
 
 def trained(*words: str) -> ConverterSettings:
     options = parse("train", ["--dataroot", "D", *words])
-    overrides = reference_settings.settings(options, reference_settings.rhythm(options, found()))
+    overrides = settings.settings(options, settings.rhythm(options, found()))
     return settings_.load(ConverterSettings, "reference", overrides)
 
 
@@ -63,7 +63,7 @@ def test_the_documented_training_is_the_published_one():
     assert checked.loss.adversarial == "hinge"
     assert checked.loss.penalty == "interpolated"
     assert checked.loss.penalty_weight == pytest.approx(2e-4)
-    assert reference_settings.content_weight(options) == pytest.approx(2.4)
+    assert settings.content_weight(options) == pytest.approx(2.4)
     assert checked.optimiser.learning_rate == checked.discriminator.learning_rate == 2e-4
     assert checked.optimiser.beta1 == 0.5
     assert checked.optimiser.schedule == "linear"
@@ -250,9 +250,9 @@ class TestGpu:
 
 
 class TestRhythm:
-    def pace(self, *words: str) -> reference_settings.Rhythm:
+    def pace(self, *words: str) -> settings.Rhythm:
         options = parse("train", ["--dataroot", "D", *words])
-        return reference_settings.rhythm(options, found())
+        return settings.rhythm(options, found())
 
     def test_weights_of_epochs_and_the_latest(self):
         pace = self.pace("--save_latest_freq", "15", "--save_epoch_freq", "3")
@@ -279,13 +279,13 @@ class TestRhythm:
 
 class TestKnownBlur:
     def test_pairs_where_there_is_no_extractor(self):
-        overrides, (note,) = reference_settings.known_blur(found(known=3), "")
+        overrides, (note,) = settings.known_blur(found(known=3), "")
         assert overrides == ["known.source=pairs"]
         assert "not at options/generate_blur/GOPRO_woVAE.pth" in note
         assert "--extractor kernel-small, or a file of 'blur2blur train kernel'" in note
 
     def test_synthetic_where_there_are_no_pairs(self):
-        overrides, (note,) = reference_settings.known_blur(found(), "")
+        overrides, (note,) = settings.known_blur(found(), "")
         assert overrides == ["known.source=synthetic"]
         assert "a synthetic shake over trainB" in note
 
@@ -296,7 +296,7 @@ class TestKnownBlur:
         path.touch()
         wanted = json.dumps(str(path.relative_to(tmp_path)))
         transfer = ["known.source=transfer", f"known.extractor={wanted}"]
-        assert reference_settings.known_blur(found(known=3), "") == (transfer, [])
+        assert settings.known_blur(found(known=3), "") == (transfer, [])
 
     def test_transfer_with_the_extractor_of_the_published_settings(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -304,22 +304,22 @@ class TestKnownBlur:
         (tmp_path / "options/generate_blur/augmentation.yml").write_text(
             "KernelWizard:\n  pretrained: weights/mine.pth  # trained here\n  nf: 64\n"
         )
-        assert reference_settings.known_blur(found(known=3), "")[0] == ["known.source=pairs"]
+        assert settings.known_blur(found(known=3), "")[0] == ["known.source=pairs"]
         (tmp_path / "weights").mkdir()
         (tmp_path / "weights/mine.pth").touch()
-        overrides, _ = reference_settings.known_blur(found(known=3), "")
+        overrides, _ = settings.known_blur(found(known=3), "")
         assert overrides == ["known.source=transfer", 'known.extractor="weights/mine.pth"']
 
     def test_transfer_with_an_extractor_that_is_named(self, tmp_path):
         path = tmp_path / "my extractor.safetensors"
         path.touch()
-        overrides, _ = reference_settings.known_blur(found(known=3), str(path))
+        overrides, _ = settings.known_blur(found(known=3), str(path))
         values = settings_.apply_overrides({}, overrides)
         assert values == {"known": {"source": "transfer", "extractor": str(path)}}
 
     def test_an_extractor_that_is_not_there_is_refused(self):
         with pytest.raises(CheckpointError, match=r"no kernel extractor 'gone\.pth'"):
-            reference_settings.known_blur(found(known=3), "gone.pth")
+            settings.known_blur(found(known=3), "gone.pth")
 
 
 class TestFind:
@@ -328,7 +328,7 @@ class TestFind:
             (tmp_path / name).touch()
 
         def find(epoch: str, iteration: int = 0) -> str:
-            return reference_files.find_converter(tmp_path, epoch, iteration).name
+            return weight_files.find_converter(tmp_path, epoch, iteration).name
 
         assert find("latest") == "latest_net_G.pth"
         assert find("4") == "4_net_G.pth"
@@ -345,7 +345,7 @@ class TestFind:
 
     def test_no_run(self, tmp_path):
         with pytest.raises(CheckpointError, match=r"train.py with the same --name"):
-            reference_files.find_converter(tmp_path / "none", "latest", 0)
+            weight_files.find_converter(tmp_path / "none", "latest", 0)
 
 
 @pytest.mark.parametrize(
@@ -353,11 +353,11 @@ class TestFind:
     [
         ({}, "model.0.weight"),
         ({"norm": "instance", "layers": 1}, "model.0.weight"),
-        ({"layers": 0}, "judges.0.0.convs.0.weight"),
-        ({"shared": False}, "judges.0.0.convs.0.weight"),
-        ({"norm": "spectral"}, "judges.0.0.convs.0.bias"),
-        ({"judge": "both"}, "judges.0.0.convs.0.weight"),
-        ({"judge": "energy"}, "judges.0.0."),
+        ({"layers": 0}, "parts.0.0.convs.0.weight"),
+        ({"shared": False}, "parts.0.0.convs.0.weight"),
+        ({"norm": "spectral"}, "parts.0.0.convs.0.bias"),
+        ({"kind": "both"}, "parts.0.0.convs.0.weight"),
+        ({"judge": "energy"}, "parts.0.0."),
     ],
 )
 def test_every_judge_can_be_written(words, first):
@@ -365,7 +365,7 @@ def test_every_judge_can_be_written(words, first):
 
     options = DiscriminatorOptions(**{"base_channels": 1, "shared": True} | words)
     state = MultiScaleDiscriminator(options).state_dict()
-    written = reference_files._judge_to_reference(state)
+    written = weight_files._judge_to_reference(state)
     assert next(iter(written)).startswith(first)
     assert len(written) == len(state)
 

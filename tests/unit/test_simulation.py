@@ -6,7 +6,7 @@ import torch
 from blur2blur.blur import Camera, load_camera
 from blur2blur.images import to_linear, to_srgb
 from blur2blur.training.settings import KnownBlurSettings
-from blur2blur.training.simulation import JPEG_PERIOD_PX, Simulation
+from blur2blur.training.simulation.pairs import JPEG_PERIOD_PX, Simulation
 
 KNOWN = KnownBlurSettings(camera="known")
 # a camera that lays a blur over the photograph and does nothing else
@@ -112,11 +112,11 @@ def test_once_it_knows_the_camera_it_keeps_simulated_ones_like_it(tmp_path):
     noisy = simulation(tmp_path, "[lens]\nsoftness_px = 1\n[noise]\nread = 0.06\n")
     made = simulation(tmp_path, "[lens]\nsoftness_px = 1\n[noise]\nread = [0, 0.2]\n")
     sharp = photograph(64 + 2 * made.margin_px).repeat(8, 1, 1, 1)
-    generator = rng(0)
+    drawn = rng(0)
 
     def noise_energy(camera: Simulation) -> float:
-        return float(camera.pair(sharp, generator)[0].diff(n=2, dim=-1).square().mean())
+        return float(camera.pair(sharp, drawn)[0].diff(n=2, dim=-1).square().mean())
 
-    made.match(noisy.pair(sharp, generator)[0], sharp, generator, compared=16)
+    made.match(noisy.pair(sharp, drawn)[0], sharp, drawn, compared=16)
     for _ in range(4):
         assert 0.5 < noise_energy(made) / noise_energy(noisy) < 2

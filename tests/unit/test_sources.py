@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from blur2blur import images, settings
 from blur2blur.blur import Camera, load_camera
-from blur2blur.data.datasets import Pairs
+from blur2blur.data.samples.datasets import Pairs
 from blur2blur.errors import ConfigError
 from blur2blur.training.settings import DataSettings, DeblurrerSettings, KnownBlurSettings
 from blur2blur.training.sources import KnownBlur
@@ -79,18 +79,18 @@ def test_pairs_are_made_in_the_loader(sharp: dict[str, list[Path]], workers: int
     for number in range(3):
         again = blur.dataset(sharp, data, seed=3)[number]
         assert all(
-            torch.equal(again[role], batch[role][number])
-            for role in ("known_blurry", "known_sharp")
+            torch.equal(again[stream], batch[stream][number])
+            for stream in ("known_blurry", "known_sharp")
         )
     other = blur.dataset(sharp, data, seed=4)[0]["known_blurry"]
     assert not torch.equal(other, batch["known_blurry"][0])
     # in the step they are taken as they are
-    roles = {role: batch[role].float() / 255 for role in ("known_blurry", "known_sharp")}
-    assert blur.pair(roles, rng())[0] is roles["known_blurry"]
+    streams = {stream: batch[stream].float() / 255 for stream in ("known_blurry", "known_sharp")}
+    assert blur.pair(streams, rng())[0] is streams["known_blurry"]
 
 
 def test_pairs_that_are_there_are_cut_as_they_are(sharp: dict[str, list[Path]]):
-    pairs = {role: sharp["known_sharp"] for role in ("known_blurry", "known_sharp")}
+    pairs = {stream: sharp["known_sharp"] for stream in ("known_blurry", "known_sharp")}
     blur = KnownBlur(KnownBlurSettings(source="pairs"), CPU)
     dataset = blur.dataset(pairs, DataSettings(crop_px=32), seed=0)
     assert isinstance(dataset, Pairs)

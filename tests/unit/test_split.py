@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from blur2blur import images
-from blur2blur.data import measure, moments, split
-from blur2blur.data.measure import Measured
+from blur2blur.data.folders import measure, moments, split
+from blur2blur.data.folders.measure import Measured
 from blur2blur.errors import DataError, InputError
 
 

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from blur2blur import networks, third_party
+from blur2blur import networks
 from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError
 from blur2blur.inference import Pipeline
 from blur2blur.networks import pad_to_rule
-from blur2blur.networks.reference_keys import mimo_unet_to_reference
+from blur2blur.weights import third_party
+from blur2blur.weights.reference_keys import mimo_unet_to_reference
 
 pytest.importorskip("spandrel", reason="extra 'zoo' is not installed")
 

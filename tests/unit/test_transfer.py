@@ -83,7 +83,7 @@ def test_a_code_map_is_cut_in_its_middle_or_mirrored_beyond_its_end():
 def test_with_a_vae_codes_are_drawn_around_the_pairs():
     network, pair = tiny(vae=True), (image(64, 64, 1), image(64, 64, 2))
     first, again, other = (
-        transfer_blur(image(64, 64), pair, network, generator=torch.Generator().manual_seed(seed))
+        transfer_blur(image(64, 64), pair, network, rng=torch.Generator().manual_seed(seed))
         for seed in (0, 0, 1)
     )
     assert torch.equal(first, again)

@@ -13,11 +13,12 @@ import torch
 
 from blur2blur import networks
 from blur2blur.errors import Blur2BlurError, ConfigError, InputError
-from blur2blur.inference import Pipeline, video, video_codecs
-from blur2blur.inference.video_codecs import CODECS, Quality
+from blur2blur.inference import Pipeline
+from blur2blur.inference.video import clips, codecs
+from blur2blur.inference.video.codecs import CODECS, Quality
 
 av = pytest.importorskip("av")
-clips = pytest.importorskip("clips")
+made_clips = pytest.importorskip("made_clips")
 
 LOSSLESS = Quality(codec="ffv1")
 
@@ -64,27 +65,29 @@ class Brighter(StandIn):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
-@pytest.mark.parametrize("times", [clips.CONSTANT, clips.VARIABLE], ids=["constant", "variable"])
+@pytest.mark.parametrize(
+    "times", [made_clips.CONSTANT, made_clips.VARIABLE], ids=["constant", "variable"]
+)
 def test_time_stamps_are_kept(tmp_path: Path, identity: Pipeline, suffix: str, times: list[int]):
-    source = clips.make(tmp_path / f"in{suffix}", times=times, sound="aac")
+    source = made_clips.make(tmp_path / f"in{suffix}", times=times, sound="aac")
     output = tmp_path / f"out{suffix}"
-    video.process(identity, source, output)
-    assert len(clips.times(output)) == clips.FRAMES
-    assert clips.times(output) == clips.times(source)
+    clips.process(identity, source, output)
+    assert len(made_clips.times(output)) == made_clips.FRAMES
+    assert made_clips.times(output) == made_clips.times(source)
     if suffix != ".mkv":  # which stores milliseconds
-        assert clips.times(output) == [time * clips.TIME_BASE for time in times]
+        assert made_clips.times(output) == [time * made_clips.TIME_BASE for time in times]
 
 
 def test_times_of_a_transport_stream_are_kept_in_mp4(tmp_path: Path, identity: Pipeline):
-    source = clips.make(tmp_path / "in.ts")
-    video.process(identity, source, tmp_path / "out.mp4")
-    assert clips.times(tmp_path / "out.mp4") == clips.times(source)
+    source = made_clips.make(tmp_path / "in.ts")
+    clips.process(identity, source, tmp_path / "out.mp4")
+    assert made_clips.times(tmp_path / "out.mp4") == made_clips.times(source)
 
 
 def test_sound_is_copied(tmp_path: Path, identity: Pipeline):
-    source = clips.make(tmp_path / "in.mp4", sound="aac")
-    video.process(identity, source, tmp_path / "out.mp4")
-    assert clips.packets(tmp_path / "out.mp4", "audio") == clips.packets(source, "audio")
+    source = made_clips.make(tmp_path / "in.mp4", sound="aac")
+    clips.process(identity, source, tmp_path / "out.mp4")
+    assert made_clips.packets(tmp_path / "out.mp4", "audio") == made_clips.packets(source, "audio")
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -92,12 +95,12 @@ def test_sound_is_copied(tmp_path: Path, identity: Pipeline):
 def test_frames_stay_as_stored_and_rotation_is_kept(
     tmp_path: Path, identity: Pipeline, suffix: str, degrees: int
 ):
-    source = clips.make(tmp_path / f"in{suffix}", turned=degrees)
+    source = made_clips.make(tmp_path / f"in{suffix}", turned=degrees)
     output = tmp_path / f"out{suffix}"
-    video.process(identity, source, output)
-    (first, *_) = clips.decoded(output)
+    clips.process(identity, source, output)
+    (first, *_) = made_clips.decoded(output)
     assert abs(first.rotation) == abs(degrees)
-    assert first.rotation == clips.decoded(source)[0].rotation
+    assert first.rotation == made_clips.decoded(source)[0].rotation
     assert (first.width, first.height) == (64, 48)
 
 
@@ -107,13 +110,13 @@ def test_frames_stay_as_stored_and_rotation_is_kept(
 def test_an_identity_gives_back_every_sample_and_tag(
     tmp_path: Path, identity: Pipeline, matrix: int, full: bool, pixels: str
 ):
-    source = clips.make(tmp_path / "in.mkv", matrix=matrix, full_range=full, pixels=pixels)
-    video.process(identity, source, tmp_path / "out.mkv", quality=LOSSLESS)
-    before, after = clips.decoded(source)[0], clips.decoded(tmp_path / "out.mkv")[0]
+    source = made_clips.make(tmp_path / "in.mkv", matrix=matrix, full_range=full, pixels=pixels)
+    clips.process(identity, source, tmp_path / "out.mkv", quality=LOSSLESS)
+    before, after = made_clips.decoded(source)[0], made_clips.decoded(tmp_path / "out.mkv")[0]
     for tag in ("colorspace", "color_range", "color_primaries", "color_trc"):
         assert getattr(after, tag) == getattr(before, tag), tag
     assert after.format.name.replace("j", "") == pixels
-    pairs = zip(clips.samples(source), clips.samples(tmp_path / "out.mkv"), strict=True)
+    pairs = zip(made_clips.samples(source), made_clips.samples(tmp_path / "out.mkv"), strict=True)
     assert all(np.array_equal(*planes) for pair in pairs for planes in zip(*pair, strict=True))
 
 
@@ -130,19 +133,19 @@ def test_networks_see_the_colours_that_a_viewer_sees(tmp_path: Path):
         bars[:, 16 * number : 16 * (number + 1)] = colour
     expected = torch.from_numpy(bars).permute(2, 0, 1) / 255
     for matrix, full in ((1, False), (6, False), (6, True), (9, True)):
-        source = clips.make(
+        source = made_clips.make(
             tmp_path / f"{matrix}{full}.mkv", pixels="yuv444p", matrix=matrix, full_range=full,
-            pictures=[bars] * clips.FRAMES,
+            pictures=[bars] * made_clips.FRAMES,
         )  # fmt: skip
-        video.process(StandIn(look), source, tmp_path / "out.mkv", quality=LOSSLESS)
+        clips.process(StandIn(look), source, tmp_path / "out.mkv", quality=LOSSLESS)
         assert (seen[0] - expected).abs().max() < 3 / 255
         seen.clear()
 
 
 def test_a_change_reaches_the_file(tmp_path: Path):
-    source = clips.make(tmp_path / "in.mkv")
-    video.process(Brighter(), source, tmp_path / "out.mkv", quality=LOSSLESS)
-    before, after = clips.samples(source)[0], clips.samples(tmp_path / "out.mkv")[0]
+    source = made_clips.make(tmp_path / "in.mkv")
+    clips.process(Brighter(), source, tmp_path / "out.mkv", quality=LOSSLESS)
+    before, after = made_clips.samples(source)[0], made_clips.samples(tmp_path / "out.mkv")[0]
     assert np.median(after[0] - before[0]) == pytest.approx(21.9, abs=0.6)  # a tenth of 219
     assert abs(np.median(after[1] - before[1])) <= 1
 
@@ -158,29 +161,31 @@ def test_a_change_reaches_the_file(tmp_path: Path):
 def test_odd_sides_are_kept(
     tmp_path: Path, identity: Pipeline, suffix: str, quality: Quality, pixels: str
 ):
-    source = clips.make(tmp_path / "in.mkv", codec="ffv1", size=(65, 47))
-    video.process(identity, source, tmp_path / f"out{suffix}", quality=quality)
-    (first, *_) = clips.decoded(tmp_path / f"out{suffix}")
+    source = made_clips.make(tmp_path / "in.mkv", codec="ffv1", size=(65, 47))
+    clips.process(identity, source, tmp_path / f"out{suffix}", quality=quality)
+    (first, *_) = made_clips.decoded(tmp_path / f"out{suffix}")
     assert (first.width, first.height, first.format.name) == (65, 47, pixels)
-    difference = clips.samples(source)[0][0] - clips.samples(tmp_path / f"out{suffix}")[0][0]
+    difference = (
+        made_clips.samples(source)[0][0] - made_clips.samples(tmp_path / f"out{suffix}")[0][0]
+    )
     assert np.abs(difference).mean() < 3
 
 
 def test_av1_refuses_odd_sides_in_one_line(tmp_path: Path, identity: Pipeline):
-    source = clips.make(tmp_path / "in.mkv", codec="ffv1", size=(65, 47))
+    source = made_clips.make(tmp_path / "in.mkv", codec="ffv1", size=(65, 47))
     with pytest.raises(ConfigError, match="whose sides are odd; use h264 or hevc"):
-        video.process(identity, source, tmp_path / "out.mkv", quality=Quality(codec="av1"))
+        clips.process(identity, source, tmp_path / "out.mkv", quality=Quality(codec="av1"))
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_every_codec_is_written_and_ten_bits_are_kept_where_it_can(
     tmp_path: Path, identity: Pipeline, codec: str
 ):
-    source = clips.make(tmp_path / "in.mkv", pixels="yuv420p10le", size=(128, 96))
-    video.process(identity, source, tmp_path / "out.mkv", quality=Quality(codec=codec))
+    source = made_clips.make(tmp_path / "in.mkv", pixels="yuv420p10le", size=(128, 96))
+    clips.process(identity, source, tmp_path / "out.mkv", quality=Quality(codec=codec))
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert container.streams.video[0].codec_context.codec.canonical_name == codec
-    (first, *_) = clips.decoded(tmp_path / "out.mkv")
+    (first, *_) = made_clips.decoded(tmp_path / "out.mkv")
     assert first.format.components[0].bits == (8 if codec == "vp9" else 10)
 
 
@@ -192,14 +197,14 @@ def test_every_codec_is_written_and_ten_bits_are_kept_where_it_can(
 def test_the_codec_is_the_clips_own_where_it_can_be(
     tmp_path: Path, identity: Pipeline, made_with: str, suffix: str, codec: str
 ):
-    source = clips.make(tmp_path / "in.mkv", codec=made_with)
-    video.process(identity, source, tmp_path / f"out{suffix}")
+    source = made_clips.make(tmp_path / "in.mkv", codec=made_with)
+    clips.process(identity, source, tmp_path / f"out{suffix}")
     with av.open(str(tmp_path / f"out{suffix}")) as container:
         assert container.streams.video[0].codec_context.codec.canonical_name == codec
 
 
 def test_containers_hold_what_is_said_of_them(tmp_path: Path):
-    for suffix in video_codecs.WRITTEN_SUFFIXES:
+    for suffix in codecs.WRITTEN_SUFFIXES:
         container, held = Quality().check_container(Path(f"x{suffix}"))
         for codec in held:
             with av.open(str(tmp_path / f"x{suffix}"), "w", format=container) as file:
@@ -209,17 +214,17 @@ def test_containers_hold_what_is_said_of_them(tmp_path: Path):
 def test_high_dynamic_range_is_warned_of(
     tmp_path: Path, identity: Pipeline, caplog: pytest.LogCaptureFixture
 ):
-    source = clips.make(tmp_path / "in.mkv", pixels="yuv420p10le", matrix=9, transfer=16)
+    source = made_clips.make(tmp_path / "in.mkv", pixels="yuv420p10le", matrix=9, transfer=16)
     with caplog.at_level(logging.WARNING):
-        video.process(identity, source, tmp_path / "out.mkv")
+        clips.process(identity, source, tmp_path / "out.mkv")
     assert "high dynamic range (PQ)" in caplog.text
-    assert clips.decoded(tmp_path / "out.mkv")[0].color_trc == 16
+    assert made_clips.decoded(tmp_path / "out.mkv")[0].color_trc == 16
 
 
 def _refused(pipeline: Pipeline, source: Path, output: Path, kind: type[Blur2BlurError]) -> str:
     before = set(output.parent.iterdir())
     with pytest.raises(kind) as caught:
-        video.process(pipeline, source, output)
+        clips.process(pipeline, source, output)
     assert set(output.parent.iterdir()) == before
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -229,7 +234,7 @@ def _refused(pipeline: Pipeline, source: Path, output: Path, kind: type[Blur2Blu
 def test_a_clip_cut_short_is_refused_with_the_last_good_frame(
     tmp_path: Path, identity: Pipeline, name: str
 ):
-    made = clips.make(tmp_path / f"whole-{name}", codec="ffv1" if "mkv" in name else "libx264")
+    made = made_clips.make(tmp_path / f"whole-{name}", codec="ffv1" if "mkv" in name else "libx264")
     if name == "in.mp4":  # with its header in front, as cameras of today and the web have it
         front = tmp_path / f"front-{name}"
         with (
@@ -267,7 +272,7 @@ def test_what_is_no_clip_is_refused(tmp_path: Path, identity: Pipeline):
 
 
 def test_outputs_that_cannot_be_are_refused(tmp_path: Path, identity: Pipeline):
-    source = clips.make(tmp_path / "in.mp4", sound="aac")
+    source = made_clips.make(tmp_path / "in.mp4", sound="aac")
     assert "is the input" in _refused(identity, source, source, InputError)
     assert "does not hold aac sound; write an .mkv" in _refused(
         identity, source, tmp_path / "out.webm", InputError
@@ -277,13 +282,13 @@ def test_outputs_that_cannot_be_are_refused(tmp_path: Path, identity: Pipeline):
 
 def test_times_that_go_back_are_refused(tmp_path: Path, identity: Pipeline):
     times = [0, 100, 200, 200, 300, 400, 500, 600]
-    source = clips.make(tmp_path / "in.mkv", codec="ffv1", times=times)
+    source = made_clips.make(tmp_path / "in.mkv", codec="ffv1", times=times)
     message = _refused(identity, source, tmp_path / "out.mkv", InputError)
     assert message.startswith(f"{source}: time stamps do not rise at")
 
 
 def test_an_interruption_leaves_nothing(tmp_path: Path):
-    source = clips.make(tmp_path / "in.mp4")
+    source = made_clips.make(tmp_path / "in.mp4")
     seen = 0
 
     def interrupted(pixels: torch.Tensor) -> torch.Tensor:
@@ -294,24 +299,24 @@ def test_an_interruption_leaves_nothing(tmp_path: Path):
         return pixels
 
     with pytest.raises(KeyboardInterrupt):
-        video.process(StandIn(interrupted), source, tmp_path / "out" / "out.mp4")
+        clips.process(StandIn(interrupted), source, tmp_path / "out" / "out.mp4")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_no_more_than_three_frames_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Though encoding is slow: one is computed, one encoded; input and output of each."""
-    add_change = video.video_colour.add_change
+    add_change = clips.video_colour.add_change
 
     def slow(*arguments: object) -> list[torch.Tensor]:
         sleep(0.05)
         return add_change(*arguments)
 
-    monkeypatch.setattr(video.video_colour, "add_change", slow)
+    monkeypatch.setattr(clips.video_colour, "add_change", slow)
     pipeline = Brighter()
-    source = clips.make(tmp_path / "in.mkv")
+    source = made_clips.make(tmp_path / "in.mkv")
     done: list[tuple[int, int | None]] = []
-    video.process(pipeline, source, tmp_path / "out.mkv", on_frame=lambda *told: done.append(told))
-    assert [number for number, _ in done] == list(range(1, clips.FRAMES + 1))
+    clips.process(pipeline, source, tmp_path / "out.mkv", on_frame=lambda *told: done.append(told))
+    assert [number for number, _ in done] == list(range(1, made_clips.FRAMES + 1))
     assert pipeline.most_alive <= 6
     assert pipeline.alive == 0
 
@@ -319,7 +324,7 @@ def test_no_more_than_three_frames_are_held(tmp_path: Path, monkeypatch: pytest.
 def test_without_av_it_says_what_to_install(
     tmp_path: Path, identity: Pipeline, monkeypatch: pytest.MonkeyPatch
 ):
-    source = clips.make(tmp_path / "in.mp4")
+    source = made_clips.make(tmp_path / "in.mp4")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "pip install 'blur2blur[video]'" in _refused(
         identity, source, tmp_path / "out.mp4", ConfigError

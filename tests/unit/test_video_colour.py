@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from blur2blur.inference import video_colour
-from blur2blur.inference.video_colour import LAYOUTS, Matrix
+from blur2blur.inference.video import colour
+from blur2blur.inference.video.colour import LAYOUTS, Matrix
 
 BT709, BT601 = (0.2126, 0.0722), (0.299, 0.114)
 
@@ -37,14 +37,14 @@ def _planes(layout: str, luma: int, of_blue: int, of_red: int) -> list[torch.Ten
 )
 def test_pure_colours(layout, weights, full, samples, colour):
     matrix = Matrix(red=weights[0], blue=weights[1], full_range=full)
-    pixels = video_colour.to_rgb(_planes(layout, *samples), LAYOUTS[layout], matrix)
+    pixels = colour.to_rgb(_planes(layout, *samples), LAYOUTS[layout], matrix)
     expected = torch.tensor(colour, dtype=torch.float32)[:, None, None].expand(3, 4, 6)
     torch.testing.assert_close(pixels, expected, atol=0.6 / 100, rtol=0)
     # black, changed to the colour, has the samples of the colour
     black = _planes(layout, *((0 if full else 16 << (LAYOUTS[layout].bits - 8)),) * 3)
     for plane in black[1:]:
         plane.fill_(128 << (LAYOUTS[layout].bits - 8))
-    changed = video_colour.add_change(black, expected, LAYOUTS[layout], matrix)
+    changed = colour.add_change(black, expected, LAYOUTS[layout], matrix)
     assert [plane.unique().tolist() for plane in changed] == [[value] for value in samples]
 
 
@@ -57,11 +57,11 @@ def test_what_is_not_changed_keeps_every_sample(layout: str, full: bool):
     sizes = [(7, 9)] if made.grey else [(7, 9), chroma, chroma]
     planes = [torch.randint(0, 2**made.bits, size, dtype=torch.int32) for size in sizes]
     matrix = Matrix(red=BT709[0], blue=BT709[1], full_range=full)
-    pixels = video_colour.to_rgb(planes, made, matrix)
+    pixels = colour.to_rgb(planes, made, matrix)
     assert pixels.shape == (3, 7, 9)
     assert pixels.min() >= 0
     assert pixels.max() <= 1
-    kept = video_colour.add_change(planes, torch.zeros_like(pixels), made, matrix)
+    kept = colour.add_change(planes, torch.zeros_like(pixels), made, matrix)
     assert all(torch.equal(*pair) for pair in zip(kept, planes, strict=True))
 
 
@@ -70,7 +70,7 @@ def test_a_changed_colour_is_read_back(layout: str):
     made, matrix = LAYOUTS[layout], Matrix(red=BT601[0], blue=BT601[1], full_range=False)
     middle = 128 << (made.bits - 8)
     planes = [torch.full_like(plane, middle) for plane in _planes(layout, 0, 0, 0)]
-    before = video_colour.to_rgb(planes, made, matrix)
+    before = colour.to_rgb(planes, made, matrix)
     change = torch.tensor([0.2, -0.1, 0.05])[:, None, None].expand(3, 4, 6)
-    after = video_colour.to_rgb(video_colour.add_change(planes, change, made, matrix), made, matrix)
+    after = colour.to_rgb(colour.add_change(planes, change, made, matrix), made, matrix)
     torch.testing.assert_close(after - before, change, atol=1.6 / 255, rtol=0)

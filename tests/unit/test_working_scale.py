@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from blur2blur.errors import ConfigError, InputError
-from blur2blur.inference import Pipeline, blur_extent, video, working_scale
+from blur2blur.inference import Pipeline, blur_extent, working_scale
+from blur2blur.inference.video import clips
 from blur2blur.networks import BlurExtent, SizeRule
 from blur2blur.networks.blur_extent import BlurExtentOptions
 
@@ -163,7 +164,7 @@ def test_a_scene_keeps_the_scale_of_its_first_frame(monkeypatch: pytest.MonkeyPa
     runner = pipeline(Brighten(0.0))
     factors = iter([2, 4])
     monkeypatch.setattr(runner, "choose_factor", lambda _: next(factors))
-    scenes = video.Scenes(runner)
+    scenes = clips.Scenes(runner)
     first, second = torch.rand(3, 64, 64) * 0.3, torch.rand(3, 64, 64) * 0.3 + 0.6
     frames = [first, (first + 0.02).clamp(0, 1), second, second]
     assert [scenes.factor(frame) for frame in frames] == [2, 2, 4, 4]

@@ -52,26 +52,26 @@ class Camera:
         spatial_px = motion.spatial_reach_px(self.settings) if self.of_crops else 0
         return motion.reach_px(self.settings) + spatial_px + self.lens_reach_px
 
-    def sample_kernels(self, count: int, generator: torch.Generator) -> Tensor:
+    def sample_kernels(self, count: int, rng: torch.Generator) -> Tensor:
         """Return kernel_B1KK of shake, straight motion and lens; K is the same on every call.
 
         What `settings.spatial` adds differs from place to place and is not in them.
         """
         size = 2 * motion.reach_px(self.settings) + 1
-        return self._kernels(self.draw(count, generator, 1, 1), size)
+        return self._kernels(self.draw(count, rng, 1, 1), size)
 
     def blur(
-        self, sharp_srgb: Tensor, generator: torch.Generator, *, exposure: Exposure | None = None
+        self, sharp_srgb: Tensor, rng: torch.Generator, *, exposure: Exposure | None = None
     ) -> Tensor:
         """Return the images blurred in linear light: no noise, tone curve, rounding or JPEG."""
-        exposure = exposure or self.draw(len(sharp_srgb), generator, *sharp_srgb.shape[-2:])
-        light = self._bright(to_linear(sharp_srgb), exposure, generator)
+        exposure = exposure or self.draw(len(sharp_srgb), rng, *sharp_srgb.shape[-2:])
+        light = self._bright(to_linear(sharp_srgb), exposure, rng)
         return to_srgb(self.expose(light, exposure).clamp(0, 1))
 
     def photograph_pair(
         self,
         sharp_srgb: Tensor,
-        generator: torch.Generator,
+        rng: torch.Generator,
         *,
         exposure: Exposure | None = None,
     ) -> tuple[Tensor, Tensor]:
@@ -80,37 +80,35 @@ class Camera:
         Both have the same light, and each its own noise; both pass through the tone curve and the
         compression. An `exposure` from `draw` fixes the blur, so that its kernels can be told.
         """
-        exposure = exposure or self.draw(len(sharp_srgb), generator, *sharp_srgb.shape[-2:])
-        light = self.light(sharp_srgb, exposure, generator)
-        blurry = self.develop(self.expose(light, exposure), exposure, generator)
+        exposure = exposure or self.draw(len(sharp_srgb), rng, *sharp_srgb.shape[-2:])
+        light = self.light(sharp_srgb, exposure, rng)
+        blurry = self.develop(self.expose(light, exposure), exposure, rng)
         sharp = exposure.movement.compose(light)
-        return blurry, self.develop(sharp, exposure, generator)
+        return blurry, self.develop(sharp, exposure, rng)
 
-    def draw(self, count: int, generator: torch.Generator, height: int, width: int) -> Exposure:
+    def draw(self, count: int, rng: torch.Generator, height: int, width: int) -> Exposure:
         """Draw motion and light of `count` photographs of a size, on the generator's device."""
-        movement = motion.draw(
-            self.settings, count, generator, height, width, of_crops=self.of_crops
-        )
-        return Exposure(movement=movement, **self._draw_optics(count, generator))
+        movement = motion.draw(self.settings, count, rng, height, width, of_crops=self.of_crops)
+        return Exposure(movement=movement, **self._draw_optics(count, rng))
 
-    def seeing(self, other: Exposure, generator: torch.Generator) -> Exposure:
+    def seeing(self, other: Exposure, rng: torch.Generator) -> Exposure:
         """Return another camera's exposure as this camera would have made it.
 
         Motion and moving things are the same; lens, light, response and tone are drawn anew.
         """
-        return replace(other, **self._draw_optics(len(other.response), generator))
+        return replace(other, **self._draw_optics(len(other.response), rng))
 
-    def _draw_optics(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def _draw_optics(self, count: int, rng: torch.Generator) -> dict[str, Tensor]:
         settings = self.settings
         return {
-            "defocus_px": uniform(settings.lens.defocus_px, count, generator),
-            "softness_px": uniform(settings.lens.softness_px, count, generator),
-            "highlight_gain": uniform(settings.highlights.gain, count, generator),
-            "lamps": uniform(settings.highlights.lamps, count, generator),
-            "stops": uniform(settings.exposure_stops, count, generator),
-            "response": uniform(settings.response, count, generator),
-            "gamma": uniform(settings.tone.gamma, count, generator),
-            "contrast": uniform(settings.tone.contrast, count, generator),
+            "defocus_px": uniform(settings.lens.defocus_px, count, rng),
+            "softness_px": uniform(settings.lens.softness_px, count, rng),
+            "highlight_gain": uniform(settings.highlights.gain, count, rng),
+            "lamps": uniform(settings.highlights.lamps, count, rng),
+            "stops": uniform(settings.exposure_stops, count, rng),
+            "response": uniform(settings.response, count, rng),
+            "gamma": uniform(settings.tone.gamma, count, rng),
+            "contrast": uniform(settings.tone.contrast, count, rng),
         }
 
     def local_kernels(self, exposure: Exposure, height: int, width: int, grid: int) -> Tensor:
@@ -129,17 +127,17 @@ class Camera:
         local = kernels.compose(local.flatten(0, 2)[:, None], lens)
         return local.reshape(-1, grid, grid, *local.shape[-2:])
 
-    def light(self, sharp_srgb: Tensor, exposure: Exposure, generator: torch.Generator) -> Tensor:
+    def light(self, sharp_srgb: Tensor, exposure: Exposure, rng: torch.Generator) -> Tensor:
         """Return the light of the scene, 1 being where the sensor clips, moving things left out."""
-        light = self._bright(to_linear(sharp_srgb), exposure, generator)
+        light = self._bright(to_linear(sharp_srgb), exposure, rng)
         return light * (2**exposure.stops).to(light)[:, None, None, None]
 
-    def _bright(self, light: Tensor, exposure: Exposure, generator: torch.Generator) -> Tensor:
+    def _bright(self, light: Tensor, exposure: Exposure, rng: torch.Generator) -> Tensor:
         highlights = self.settings.highlights
         if highlights.gain != (1, 1):
             light = isp.brighten_highlights(light, highlights.threshold, exposure.highlight_gain)
         if highlights.lamps != (0, 0):
-            light = isp.add_lamps(light, exposure.lamps, generator)
+            light = isp.add_lamps(light, exposure.lamps, rng)
         return light
 
     def expose(self, light: Tensor, exposure: Exposure) -> Tensor:
@@ -173,22 +171,22 @@ class Camera:
             seen = movement.objects.compose_blurred(seen, light, lay)
         return seen if self.settings.lens.sharp else lay(seen, self._lens(exposure))
 
-    def develop(self, light: Tensor, exposure: Exposure, generator: torch.Generator) -> Tensor:
+    def develop(self, light: Tensor, exposure: Exposure, rng: torch.Generator) -> Tensor:
         """Return the photograph of what reached the sensor: sRGB, 8-bit values in [0, 1]."""
         settings, count = self.settings, len(light)
         # light beyond the clipping point is clipped after its noise: a saturated pixel has none
         light = light.clamp(min=0)
         raw = light if settings.demosaic == "none" else isp.mosaic(light)
         if not settings.noise.none:
-            raw = _noisy(raw, settings.noise, generator)
+            raw = _noisy(raw, settings.noise, rng)
         if settings.demosaic != "none":
             raw = isp.demosaic(raw.clamp(0, 1), settings.demosaic)
         srgb = self.toned(raw, exposure)
         if settings.noise.smoothing != (0, 0):
-            srgb = isp.smooth(srgb, uniform(settings.noise.smoothing, count, generator))
+            srgb = isp.smooth(srgb, uniform(settings.noise.smoothing, count, rng))
         if settings.jpeg.quality is None:
             return isp.quantise(srgb)
-        quality = uniform(settings.jpeg.quality, count, generator)
+        quality = uniform(settings.jpeg.quality, count, rng)
         return isp.jpeg(srgb, quality, settings.jpeg.subsampling)
 
     def toned(self, light: Tensor, exposure: Exposure) -> Tensor:
@@ -216,6 +214,6 @@ class Camera:
         return math.ceil(lens.defocus_px[1]) + softness
 
 
-def _noisy(raw: Tensor, noise: NoiseSettings, generator: torch.Generator) -> Tensor:
-    shot = spread(noise.shot, len(raw), generator)
-    return isp.add_noise(raw, shot, spread(noise.read, len(raw), generator), generator)
+def _noisy(raw: Tensor, noise: NoiseSettings, rng: torch.Generator) -> Tensor:
+    shot = spread(noise.shot, len(raw), rng)
+    return isp.add_noise(raw, shot, spread(noise.read, len(raw), rng), rng)

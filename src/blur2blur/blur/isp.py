@@ -45,21 +45,21 @@ def brighten_highlights(linear: Tensor, threshold: float, gain: Tensor) -> Tenso
     return linear * (1 + (gain.to(linear)[:, None, None, None] - 1) * rise)
 
 
-def add_lamps(linear: Tensor, density: Tensor, generator: torch.Generator) -> Tensor:
+def add_lamps(linear: Tensor, density: Tensor, rng: torch.Generator) -> Tensor:
     """Add small lights, brighter than white, whose streaks show how the camera moved.
 
     Args:
         linear: B x 3 x H x W, >= 0.
         density: B expected numbers in a million pixels.
-        generator: draws their number, place, size, colour and brightness.
+        rng: draws their number, place, size, colour and brightness.
     """
     height, width = linear.shape[-2:]
-    numbers = torch.poisson(density * height * width / 1e6, generator=generator)
+    numbers = torch.poisson(density * height * width / 1e6, generator=rng)
     lit = linear.clone()
     x = torch.arange(width, device=linear.device)
     y = torch.arange(height, device=linear.device)
     for image, number in zip(lit, numbers.int().tolist(), strict=True):
-        drawn = torch.rand(number, 7, generator=generator, device=generator.device).to(linear)
+        drawn = torch.rand(number, 7, generator=rng, device=rng.device).to(linear)
         for lamp in drawn:
             radius = _LAMP_PX[0] + (_LAMP_PX[1] - _LAMP_PX[0]) * lamp[2]
             rows, columns = _around(float(lamp[1]) * height), _around(float(lamp[0]) * width)
@@ -77,7 +77,7 @@ def _around(centre_px: float) -> slice:
     return slice(max(0, math.floor(centre_px - reach_px)), math.ceil(centre_px + reach_px) + 1)
 
 
-def add_noise(linear: Tensor, shot: Tensor, read: Tensor, generator: torch.Generator) -> Tensor:
+def add_noise(linear: Tensor, shot: Tensor, read: Tensor, rng: torch.Generator) -> Tensor:
     """Add the noise of photons and read-out: Gaussian, of variance `shot * linear + read ** 2`.
 
     The model of A. Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for
@@ -87,13 +87,13 @@ def add_noise(linear: Tensor, shot: Tensor, read: Tensor, generator: torch.Gener
         linear: B x C x H x W, >= 0.
         shot: B variances per unit of light: one over the photons that fill a pixel; 0 is none.
         read: B standard deviations of the read-out.
-        generator: gives the randomness, drawn on its device.
+        rng: gives the randomness, drawn on its device.
 
     Returns:
         B x C x H x W, not clipped. Where a sample is full, at 1 or above, it has no noise.
     """
     shot, read = (each.to(linear)[:, None, None, None] for each in (shot, read))
-    noise = torch.randn(linear.shape, generator=generator, device=generator.device).to(linear)
+    noise = torch.randn(linear.shape, generator=rng, device=rng.device).to(linear)
     noisy = linear + (shot * linear + read.square()).sqrt() * noise
     return torch.where(linear >= 1, linear, noisy)
 

@@ -74,7 +74,7 @@ def spatial_reach_px(settings: CameraSettings) -> int:
 def draw(
     settings: CameraSettings,
     count: int,
-    generator: torch.Generator,
+    rng: torch.Generator,
     height: int,
     width: int,
     *,
@@ -82,19 +82,19 @@ def draw(
 ) -> Movement:
     """Draw the movement of `count` photographs, or crops of photographs, of a size."""
     if of_crops:
-        diagonal_px = uniform(_DIAGONAL_PX, count, generator)
-        sides = torch.tensor(_SIDES, device=generator.device)
-        somewhere = torch.rand(count, 2, generator=generator, device=generator.device) - 0.5
+        diagonal_px = uniform(_DIAGONAL_PX, count, rng)
+        sides = torch.tensor(_SIDES, device=rng.device)
+        somewhere = torch.rand(count, 2, generator=rng, device=rng.device) - 0.5
         place_px = diagonal_px[:, None] * sides * somewhere
     else:
-        diagonal_px = torch.full((count,), math.hypot(height, width), device=generator.device)
-        place_px = torch.zeros(count, 2, device=generator.device)
+        diagonal_px = torch.full((count,), math.hypot(height, width), device=rng.device)
+        place_px = torch.zeros(count, 2, device=rng.device)
     focal_px = settings.spatial.focal_length * diagonal_px
-    motion = _draw_motion(settings, count, generator)
+    motion = _draw_motion(settings, count, rng)
     points = shake.grid_points(3, height, width).to(place_px) + place_px[:, None]
     if settings.extent_px is not None or settings.still:
         paths = shake.point_paths(motion, points, focal_px)
-        motion = motion.scaled(_scale(settings, paths, generator))
+        motion = motion.scaled(_scale(settings, paths, rng))
     paths = shake.point_paths(motion, points, focal_px)
     movement = Movement(
         motion=motion,
@@ -104,29 +104,29 @@ def draw(
         extent_px=_widest(paths),
         reach_px=math.ceil(float(paths.abs().max())),
     )
-    return _with_objects(settings, movement, generator, height, width)
+    return _with_objects(settings, movement, rng, height, width)
 
 
-def _draw_motion(settings: CameraSettings, count: int, generator: torch.Generator) -> Motion:
+def _draw_motion(settings: CameraSettings, count: int, rng: torch.Generator) -> Motion:
     path = trajectories.shake_paths(
-        uniform(settings.shake.length_px, count, generator),
-        uniform(settings.shake.wander, count, generator),
-        uniform(settings.shake.pull, count, generator),
+        uniform(settings.shake.length_px, count, rng),
+        uniform(settings.shake.wander, count, rng),
+        uniform(settings.shake.pull, count, rng),
         settings.shake.jerks,
-        generator,
+        rng,
     )
     path = path + kernels.linear_path(
-        uniform(settings.linear.length_px, count, generator),
-        uniform(settings.linear.angle_degrees, count, generator),
+        uniform(settings.linear.length_px, count, rng),
+        uniform(settings.linear.angle_degrees, count, rng),
         trajectories.STEPS,
     )
     spatial = settings.spatial
-    time = torch.linspace(-0.5, 0.5, trajectories.STEPS + 1, device=generator.device)
-    roll = torch.deg2rad(either_way(spatial.roll_degrees, count, generator))
-    zoom = uniform(spatial.zoom_percent, count, generator) / 100
-    pan = torch.deg2rad(either_way(spatial.pan_degrees, count, generator))
+    time = torch.linspace(-0.5, 0.5, trajectories.STEPS + 1, device=rng.device)
+    roll = torch.deg2rad(either_way(spatial.roll_degrees, count, rng))
+    zoom = uniform(spatial.zoom_percent, count, rng) / 100
+    pan = torch.deg2rad(either_way(spatial.pan_degrees, count, rng))
     if spatial.share < 1:
-        varies = torch.rand(count, generator=generator, device=generator.device) < spatial.share
+        varies = torch.rand(count, generator=rng, device=rng.device) < spatial.share
         roll, zoom, pan = roll * varies, zoom * varies, pan * varies
     yaw = pan[:, None] * time
     return Motion(
@@ -137,21 +137,21 @@ def _draw_motion(settings: CameraSettings, count: int, generator: torch.Generato
     )
 
 
-def _scale(settings: CameraSettings, paths_px: Tensor, generator: torch.Generator) -> Tensor:
+def _scale(settings: CameraSettings, paths_px: Tensor, rng: torch.Generator) -> Tensor:
     """Return the B factors by which motions get an extent that is drawn, or none at all.
 
     The paths are B x P x T x 2.
     """
     count = len(paths_px)
-    factor = torch.ones(count, device=generator.device)
+    factor = torch.ones(count, device=rng.device)
     if settings.extent_px is not None:
-        wanted = spread(settings.extent_px, count, generator)
+        wanted = spread(settings.extent_px, count, rng)
         widest, reach = _widest(paths_px), paths_px.abs().amax(dim=(1, 2, 3))
         # what is outside the extent must not be carried out of a crop's margin
         factor = torch.minimum(
             wanted / widest.clamp(min=1e-3), settings.extent_px[1] / reach.clamp(min=1e-3)
         )
-    moves = torch.rand(count, generator=generator, device=generator.device) >= settings.still
+    moves = torch.rand(count, generator=rng, device=rng.device) >= settings.still
     return factor * moves
 
 
@@ -163,32 +163,32 @@ def _widest(paths_px: Tensor) -> Tensor:
 def _with_objects(
     settings: CameraSettings,
     movement: Movement,
-    generator: torch.Generator,
+    rng: torch.Generator,
     height: int,
     width: int,
 ) -> Movement:
     count, most = len(movement.place_px), settings.objects.most
-    some = torch.rand(count, generator=generator, device=generator.device) < settings.objects.share
+    some = torch.rand(count, generator=rng, device=rng.device) < settings.objects.share
     if not some.any():
         return movement
-    number = 1 + torch.randint(most, (count,), generator=generator, device=generator.device)
+    number = 1 + torch.randint(most, (count,), generator=rng, device=rng.device)
     number = number * some
     most = int(number.max())
-    masks = draw_masks(count * most, height, width, generator).unflatten(0, (count, most))
+    masks = draw_masks(count * most, height, width, rng).unflatten(0, (count, most))
     present = torch.arange(most, device=number.device) < number[:, None]
     drawn = count * most
     own = trajectories.shake_paths(
         torch.ones(drawn, device=number.device),
-        uniform(_OBJECT_WANDER, drawn, generator),
+        uniform(_OBJECT_WANDER, drawn, rng),
         torch.zeros(drawn, device=number.device),
         0,
-        generator,
+        rng,
     )
     limit_px = float(reach_px(settings))
-    lengths = spread(settings.extent_px or (1, max(1, limit_px)), drawn, generator)
+    lengths = spread(settings.extent_px or (1, max(1, limit_px)), drawn, rng)
     centre = torch.zeros(1, 2, device=number.device) + movement.place_px[:, None]
     camera = shake.point_paths(movement.motion, centre, movement.focal_px)
-    follows = torch.rand(drawn, generator=generator, device=generator.device) < _FOLLOWING
+    follows = torch.rand(drawn, generator=rng, device=rng.device) < _FOLLOWING
     paths = own * lengths[:, None, None]
     paths = paths + camera.repeat_interleave(most, dim=0)[:, 0] * follows[:, None, None]
     paths = trajectories.centred(paths)
@@ -197,7 +197,7 @@ def _with_objects(
     objects = Objects(
         masks=masks * present[..., None, None, None],
         paths_px=paths.unflatten(0, (count, most)),
-        mirrored=torch.rand(count, most, generator=generator, device=generator.device) < 0.5,
+        mirrored=torch.rand(count, most, generator=rng, device=rng.device) < 0.5,
     )
     farthest = math.ceil(float(paths.abs().max()))
     return replace(movement, objects=objects, reach_px=max(movement.reach_px, farthest))

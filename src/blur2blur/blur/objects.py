@@ -57,21 +57,21 @@ class Objects:
         return behind
 
 
-def draw_masks(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+def draw_masks(count: int, height: int, width: int, rng: torch.Generator) -> Tensor:
     """Draw `count` smooth shapes somewhere in the image: count x 1 x H x W, edges a pixel wide."""
 
     def uniform(*size: int) -> Tensor:
-        return torch.rand(*size, generator=generator, device=generator.device)
+        return torch.rand(*size, generator=rng, device=rng.device)
 
     side = min(height, width)
     span = math.log(_LARGEST_RADIUS / _LEAST_RADIUS)
     radius = side * _LEAST_RADIUS * (uniform(count) * span).exp()
-    orders = torch.arange(1, _WAVES + 1, device=generator.device)
+    orders = torch.arange(1, _WAVES + 1, device=rng.device)
     waves = (uniform(count, _WAVES) - 0.5) / orders
     phases = 2 * math.pi * uniform(count, _WAVES)
     centre_x, centre_y = width * uniform(count), height * uniform(count)
-    x = torch.arange(width, device=generator.device) - centre_x[:, None, None]
-    y = torch.arange(height, device=generator.device)[:, None] - centre_y[:, None, None]
+    x = torch.arange(width, device=rng.device) - centre_x[:, None, None]
+    y = torch.arange(height, device=rng.device)[:, None] - centre_y[:, None, None]
     angle = torch.atan2(y, x)
     rim = torch.ones_like(angle)
     for order in range(_WAVES):

@@ -21,7 +21,7 @@ _EXTENT_DIRECTIONS = 8
 
 
 def shake_paths(
-    length_px: Tensor, wander: Tensor, pull: Tensor, jerks: float, generator: torch.Generator
+    length_px: Tensor, wander: Tensor, pull: Tensor, jerks: float, rng: torch.Generator
 ) -> Tensor:
     """Draw one random path per image, all of them at once.
 
@@ -31,16 +31,16 @@ def shake_paths(
         pull: B stiffnesses of the spring towards the start; undisturbed, the camera goes round its
             start once in 2 pi / sqrt(pull) exposures.
         jerks: expected number of impulsive reversals per exposure.
-        generator: gives the randomness; the work is done on its device.
+        rng: gives the randomness; the work is done on its device.
 
     Returns:
         B x STEPS+1 x 2 positions (x, y) in pixels, uniform in time, with their mean at the origin.
     """
-    count, device = len(length_px), generator.device
-    noise = torch.randn(STEPS, count, generator=generator, device=device)
-    jerk = torch.rand(STEPS, count, generator=generator, device=device) < jerks / STEPS
-    spread = torch.rand(STEPS, count, generator=generator, device=device) - 0.5
-    heading = 2 * math.pi * torch.rand(count, generator=generator, device=device)
+    count, device = len(length_px), rng.device
+    noise = torch.randn(STEPS, count, generator=rng, device=device)
+    jerk = torch.rand(STEPS, count, generator=rng, device=device) < jerks / STEPS
+    spread = torch.rand(STEPS, count, generator=rng, device=device) - 0.5
+    heading = 2 * math.pi * torch.rand(count, generator=rng, device=device)
 
     turns = noise * wander / math.sqrt(STEPS)
     turns = turns + jerk * (math.pi + 2 * JERK_SPREAD * spread)

@@ -73,20 +73,20 @@ def check_pair(sharp: Tensor, blurry: Tensor, network: KernelWizard) -> None:
         )
 
 
-def draw_code(mean: Tensor, deviation: Tensor | None, generator: torch.Generator) -> Tensor:
+def draw_code(mean: Tensor, deviation: Tensor | None, rng: torch.Generator) -> Tensor:
     """Return `mean`, or a draw around it where there is a deviation of the same shape."""
     if deviation is None:
         return mean
-    noise = torch.randn(mean.shape, generator=generator, device=generator.device)
+    noise = torch.randn(mean.shape, generator=rng, device=rng.device)
     return mean + deviation * noise.to(mean)
 
 
-def new_code(network: KernelWizard, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+def new_code(network: KernelWizard, rng: torch.Generator, temperature: float = 1.0) -> Tensor:
     """Draw a code C 1 1 that no pair has: a blur that is the same everywhere in the image.
 
     Args:
         network: trained with a VAE, whose codes are about normally distributed.
-        generator: draws the code.
+        rng: draws the code.
         temperature: factor of its deviation; below 1 the blurs are nearer to the average one.
 
     Raises:
@@ -97,7 +97,7 @@ def new_code(network: KernelWizard, generator: torch.Generator, temperature: flo
             "this kernel extractor was trained without VAE and cannot draw new blurs; train one "
             "with network.options.vae=true and loss.kl above 0, or transfer the blur of pairs"
         )
-    drawn = torch.randn(network.code_channels, 1, 1, generator=generator, device=generator.device)
+    drawn = torch.randn(network.code_channels, 1, 1, generator=rng, device=rng.device)
     return temperature * drawn
 
 
@@ -160,7 +160,7 @@ def transfer_blur(
     pair: tuple[Tensor, Tensor],
     network: KernelWizard,
     *,
-    generator: torch.Generator | None = None,
+    rng: torch.Generator | None = None,
 ) -> Tensor:
     """Lay the blur of a pair over another image.
 
@@ -168,7 +168,7 @@ def transfer_blur(
         sharp: the image to blur, 3 H W, sRGB in [0, 1].
         pair: (blurry, sharp) of the blur, 3 H' W' each, sRGB in [0, 1].
         network: a kernel extractor in evaluation mode, see `blur2blur.load_kernel_extractor`.
-        generator: with a VAE, draws around the code of the pair; None takes its mean.
+        rng: with a VAE, draws around the code of the pair; None takes its mean.
 
     Returns:
         3 H W, sRGB in [0, 1].
@@ -178,7 +178,7 @@ def transfer_blur(
     """
     blurry, sharp_of_pair = pair
     code = read_code(sharp_of_pair, blurry, network)
-    drawn = code.mean if generator is None else draw_code(code.mean, code.deviation, generator)
+    drawn = code.mean if rng is None else draw_code(code.mean, code.deviation, rng)
     return lay_blur(sharp, drawn, network)
 
 

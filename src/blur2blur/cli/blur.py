@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from blur2blur.blur.plans import Planned
+    from blur2blur.blur.pairs.plans import Planned
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -51,7 +51,8 @@ def synth(
     left out; the exit code is then 1.
     """
     from blur2blur import images
-    from blur2blur.blur import Camera, load_camera, synth
+    from blur2blur.blur import Camera, load_camera
+    from blur2blur.blur.pairs import synth
 
     settings = load_camera(camera, set_ or [])
     pairs = synth.plan(sharp_dir, out, settings, seed, count_per_image)
@@ -82,10 +83,11 @@ def transfer(
     again makes only what is missing. What cannot be read is reported and left out; the exit code
     is then 1.
     """
-    from blur2blur import images, zoo
-    from blur2blur.blur import augment
-    from blur2blur.data import layout
+    from blur2blur import images
+    from blur2blur.blur.pairs import augment
+    from blur2blur.data.folders import layout
     from blur2blur.inference.pipeline import find_device
+    from blur2blur.weights import zoo
 
     place = find_device(device)
     wizard = zoo.load_kernel_extractor(network).to(place)
@@ -127,10 +129,11 @@ def sample(
     """
     import torch
 
-    from blur2blur import images, zoo
-    from blur2blur.blur import augment
+    from blur2blur import images
+    from blur2blur.blur.pairs import augment
     from blur2blur.blur.transfer import new_code
     from blur2blur.inference.pipeline import find_device
+    from blur2blur.weights import zoo
 
     wizard = zoo.load_kernel_extractor(network).to(find_device(device))
     new_code(wizard, torch.Generator(), temperature)  # refuses a network that has none

@@ -10,8 +10,8 @@ from blur2blur.cli.data_filter import filter_
 from blur2blur.cli.data_import import blurry_share, download, import_
 
 if TYPE_CHECKING:
-    from blur2blur.data.check import Report
-    from blur2blur.data.split import Plan
+    from blur2blur.data.folders.check import Report
+    from blur2blur.data.folders.split import Plan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,8 +39,8 @@ def check(
     import dataclasses
     import json
 
-    from blur2blur.data import check as checking
-    from blur2blur.data import layout
+    from blur2blur.data.folders import check as checking
+    from blur2blur.data.folders import layout
     from blur2blur.errors import DataError
 
     found = layout.find(directory)
@@ -77,7 +77,7 @@ def split(
     The sharpest moments go to trainB, and no moment goes to both. The same files and options give
     the same split. A file that cannot be read is reported and left out; the exit code is then 1.
     """
-    from blur2blur.data import split as splitting
+    from blur2blur.data.folders import split as splitting
 
     share = blurry_share(ratio)
     sources = splitting.find_sources(source, out)

@@ -11,7 +11,7 @@ from blur2blur.cli import showing
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from blur2blur.data.filtering import MeasuredPair, Range
+    from blur2blur.data.folders.filtering import MeasuredPair, Range
 
 
 def filter_(
@@ -39,7 +39,7 @@ def filter_(
     DIR stays as it is; the new folder links to the chosen pairs and to all that is not trainC or
     trainD. A pair that cannot be measured is reported and left out; the exit code is then 1.
     """
-    from blur2blur.data import filtering, layout, placing
+    from blur2blur.data.folders import filtering, layout, placing
     from blur2blur.errors import ConfigError
 
     kept = _range(keep, psnr_db)
@@ -68,7 +68,7 @@ def filter_(
 
 def _range(keep: str | None, psnr_db: str | None) -> "Range | None":
     """Return the range that was asked for; None where none was."""
-    from blur2blur.data.filtering import Range
+    from blur2blur.data.folders.filtering import Range
     from blur2blur.errors import ConfigError
 
     if keep is not None and psnr_db is not None:

@@ -12,8 +12,8 @@ from blur2blur.cli import showing
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from blur2blur.data.download import Progress
-    from blur2blur.data.importing import Item, Plan
+    from blur2blur.data.published.download import Progress
+    from blur2blur.data.published.importing import Item, Plan
 
 _NAMES = "gopro, reds, rsblur, rb2v, realblur, hide or phonecraft."
 
@@ -26,7 +26,7 @@ def import_(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Data folder; trainA to testB may be there.")
     ],
-    role: Annotated[
+    imported_as: Annotated[
         str | None,
         typer.Option(
             "--as",
@@ -50,10 +50,12 @@ def import_(
     No scene goes to both trainA and trainB. Several datasets can be imported into one data folder;
     files that are there are never overwritten, and the same command again does nothing new.
     """
-    from blur2blur.data import importing
+    from blur2blur.data.published import importing
 
     share = None if ratio is None else blurry_share(ratio)
-    plan = importing.plan(source, dataset, role=role, subset=subset, blurry_share=share)
+    plan = importing.plan(
+        source, dataset, imported_as=imported_as, subset=subset, blurry_share=share
+    )
     new = importing.find_new(plan, out)
     if dry_run:
         for item in new:
@@ -75,11 +77,11 @@ def download(
     Interrupted, it goes on where it stopped when the same command is given again. Size and hash of
     every archive are checked. Datasets that need a browser are named with their address.
     """
-    from blur2blur.data import download as downloading
-    from blur2blur.data import published
+    from blur2blur.data.published import download as downloading
+    from blur2blur.data.published import table
     from blur2blur.errors import ConfigError
 
-    entry = published.get(dataset)
+    entry = table.get(dataset)
     then = f"blur2blur data import {dataset} {out} -o DIR"
     if not entry.archives:
         raise ConfigError(
@@ -139,7 +141,7 @@ def _print_import(plan: "Plan", new: "Sequence[Item]", *, dry_run: bool) -> None
     from rich.console import Console
     from rich.table import Table
 
-    from blur2blur.data.layout import FOLDERS
+    from blur2blur.data.folders.layout import FOLDERS
 
     console = Console(soft_wrap=True)
     table = Table("folder", "holds", "images", "scenes", "would be new" if dry_run else "new")
@@ -150,7 +152,7 @@ def _print_import(plan: "Plan", new: "Sequence[Item]", *, dry_run: bool) -> None
             f"{folder}/{plan.label}", FOLDERS[folder], str(count), str(len(scenes)), str(added)
         )
     console.print(table)
-    if plan.role == "unknown" and not plan.of("testA"):
+    if plan.imported_as == "unknown" and not plan.of("testA"):
         console.print(
             f"[yellow]note:[/] no test split of {plan.label} was found; testA stays empty"
         )

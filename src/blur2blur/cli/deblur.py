@@ -95,12 +95,13 @@ def deblur(
 
     What cannot be done is listed at the end; the exit code is then 1.
     """
-    from blur2blur import zoo
     from blur2blur.errors import ConfigError
     from blur2blur.files import make_folder
-    from blur2blur.inference import folder, video_plan
+    from blur2blur.inference import folder
     from blur2blur.inference.pipeline import Pipeline
-    from blur2blur.inference.video_codecs import Quality
+    from blur2blur.inference.video import plan
+    from blur2blur.inference.video.codecs import Quality
+    from blur2blur.weights import zoo
 
     if converter is None and deblurrer == zoo.DEFAULT_DEBLURRER:
         converter = zoo.DEFAULT_CONVERTER
@@ -109,7 +110,7 @@ def deblur(
     if save_converted and converter is None:
         raise ConfigError("--save-converted needs --converter: without one nothing is converted")
     quality = Quality(codec=codec, crf=crf)
-    clips = video_plan.plan(inputs, out, quality)
+    clips = plan.plan(inputs, out, quality)
     if save_converted and clips.jobs:
         raise ConfigError("--save-converted keeps photographs, not clips; leave it out")
     photographs = clips.others

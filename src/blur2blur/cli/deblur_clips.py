@@ -9,8 +9,8 @@ import typer
 if TYPE_CHECKING:
     from blur2blur.errors import Blur2BlurError
     from blur2blur.inference.pipeline import Pipeline
-    from blur2blur.inference.video_codecs import Quality
-    from blur2blur.inference.video_plan import ClipJob, ClipPlan
+    from blur2blur.inference.video.codecs import Quality
+    from blur2blur.inference.video.plan import ClipJob, ClipPlan
 
 
 def run(
@@ -33,21 +33,21 @@ def run_with_progress(
 
     from blur2blur.cli.showing import nested_progress
     from blur2blur.errors import Blur2BlurError
-    from blur2blur.inference import video
+    from blur2blur.inference.video import clips
 
     failures: list[Blur2BlurError] = []
     with nested_progress() as progress:
-        clips = progress.add_task("clips", total=len(jobs), visible=len(jobs) > 1)
+        overall = progress.add_task("clips", total=len(jobs), visible=len(jobs) > 1)
         frames = progress.add_task("frames", total=None)
 
         def on_frame(done: int, total: int | None) -> None:
             progress.update(frames, completed=done, total=total)
 
         for done, job in enumerate(jobs):
-            progress.update(clips, completed=done)
+            progress.update(overall, completed=done)
             progress.reset(frames, description=escape(job.source.name), total=None)
             try:
-                video.process(pipeline, job.source, job.output, quality=quality, on_frame=on_frame)
+                clips.process(pipeline, job.source, job.output, quality=quality, on_frame=on_frame)
             except Blur2BlurError as error:
                 failures.append(error)
     return failures

@@ -29,7 +29,7 @@ def export(
 
     The file is run on images of several sizes and kept only if it gives what the original gives.
     """
-    from blur2blur.inference import export as exporting
+    from blur2blur.inference.exporting import write as exporting
 
     written = exporting.export(file, out, converter=converter, format=format)
     header = written.header

@@ -33,8 +33,8 @@ def import_(
     discriminator of Blur2Blur. The file is read as numbers only; one that could run code is
     refused.
     """
-    from blur2blur import third_party
-    from blur2blur.checkpoints import save_network
+    from blur2blur.weights import third_party
+    from blur2blur.weights.checkpoints import save_network
 
     imported = third_party.import_file(file, out, role=role)
     save_network(out, imported.network, imported.header)

@@ -10,15 +10,17 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from blur2blur import tiling, zoo
+from blur2blur import tiling
 from blur2blur.errors import CheckpointError, ConfigError, InputError
-from blur2blur.inference import backends, exported, working_scale
+from blur2blur.inference import backends, working_scale
 from blur2blur.inference.backends import Backend, Precision
 from blur2blur.inference.blur_extent import estimate_px
 from blur2blur.inference.chain import Chain
 from blur2blur.inference.ensemble import of_eight
+from blur2blur.inference.exporting import read
 from blur2blur.inference.working_scale import Scale, factor_of
 from blur2blur.networks import pad_to_rule
+from blur2blur.weights import zoo
 
 Ensemble = Literal["none", "x8"]
 
@@ -158,16 +160,16 @@ class Pipeline:
             ConfigError: as the constructor; a file of another project without the extra.
         """
         if converter is not None:
-            made = exported.known_blur(str(converter), role="converter")
-            undone = exported.known_blur(str(deblurrer), role="deblurrer")
+            made = read.known_blur(str(converter), role="converter")
+            undone = read.known_blur(str(deblurrer), role="deblurrer")
             if made and undone and made != undone:
                 _log.warning(
                     "converter %s makes the known blur '%s', deblurrer %s undoes '%s': train one "
                     "of them with known.* of the other", converter, made, deblurrer, undone
                 )  # fmt: skip
         return cls(
-            exported.load_network(str(deblurrer), role="deblurrer", alone=converter is None),
-            None if converter is None else exported.load_network(str(converter), role="converter"),
+            read.load_network(str(deblurrer), role="deblurrer", alone=converter is None),
+            None if converter is None else read.load_network(str(converter), role="converter"),
             device=device,
             backend=backend,
             precision=precision,

@@ -7,7 +7,7 @@ from blur2blur.losses.adversarial import (
     interpolation_penalty,
     zero_centred_penalty,
 )
-from blur2blur.losses.perceptual import FeatureLoss, PyramidLoss, feature_file_loss, vgg_loss
+from blur2blur.losses.content import FeatureLoss, PyramidLoss, feature_file_loss, vgg_loss
 from blur2blur.losses.reconstruction import frequency, gaussian_divergence, reconstruction
 
 __all__ = [

@@ -29,7 +29,7 @@ def discriminator_loss(
         fake: logits of generated images (detached from the generator), one map per scale.
         kind: hinge (Lim & Ye 2017), least squares (Mao et al. 2017, targets 1 and 0), logistic
             (Goodfellow et al. 2014) or wasserstein (Arjovsky et al. 2017, which needs a penalty).
-        relativistic: judge each side relative to the other side's mean
+        relativistic: rate each side relative to the other side's mean
             (Jolicoeur-Martineau 2018, relativistic average).
     """
     terms: list[Tensor] = []
@@ -105,7 +105,7 @@ def interpolation_penalty(
     real: Sequence[Tensor],
     fake: Sequence[Tensor],
     *,
-    generator: torch.Generator | None = None,
+    rng: torch.Generator | None = None,
 ) -> Tensor:
     """Return how far the gradient's norm is from 1 between real and generated images, squared.
 
@@ -116,10 +116,10 @@ def interpolation_penalty(
         discriminator: from images to logit maps.
         real: B 3 H W each, coarse to fine.
         fake: the same shapes.
-        generator: source of the mixing shares; None = torch's global one.
+        rng: source of the mixing shares; None = torch's global one.
     """
-    device = None if generator is None else generator.device
-    share = torch.rand(len(real[0]), 1, 1, 1, generator=generator, device=device).to(real[0])
+    device = None if rng is None else rng.device
+    share = torch.rand(len(real[0]), 1, 1, 1, generator=rng, device=device).to(real[0])
     mixed = [torch.lerp(f.detach(), r.detach(), share) for r, f in zip(real, fake, strict=True)]
     norms = [(g + 1e-12).sqrt() for g in _squared_gradients(discriminator, mixed)]
     return torch.stack([(norm - 1).square().mean() for norm in norms]).mean()

@@ -16,7 +16,7 @@ LEVELS = 3
 WINDOW_PX = 8
 """Energies are averaged over windows of this side."""
 MINIMUM_PX = 8
-"""Shortest side of an image that can be judged: one window, two pixels at the coarsest level."""
+"""Shortest side of an image that can be rated: one window, two pixels at the coarsest level."""
 
 # About the gradient energy that 8-bit rounding makes: darker or flatter windows look alike.
 _FLOOR = 1e-5
@@ -46,7 +46,7 @@ def band_energies(image: Tensor) -> Tensor:
     return torch.cat([*ratios, energies[-1] - _CENTRE], dim=1) / _SCALE
 
 
-class BandEnergyJudge(nn.Module):
+class BandEnergyDiscriminator(nn.Module):
     """Logits from the band energies of each window and its neighbours."""
 
     def __init__(self, channels: int) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from blur2blur.networks.band_energy import MINIMUM_PX, BandEnergyJudge
+from blur2blur.networks.band_energy import MINIMUM_PX, BandEnergyDiscriminator
 from blur2blur.networks.base import Network, SizeRule
 from blur2blur.settings import Settings
 
@@ -27,24 +27,24 @@ class PatchGANOptions(Settings):
     base_channels: int = Field(default=64, ge=1)
     """Channels after the first convolution; doubled by each layer up to eight times."""
     layers: int = Field(default=3, ge=0, le=6)
-    """Convolutions of stride 2; 1, 2, 3, 4 layers judge patches of 16, 34, 70, 142 pixels. With 0
-    every pixel is judged alone (PixelGAN), which tells colours apart but no blur."""
+    """Convolutions of stride 2; 1, 2, 3, 4 layers see patches of 16, 34, 70, 142 pixels. With 0
+    every pixel is rated alone (PixelGAN), which tells colours apart but no blur."""
     norm: Literal["none", "instance", "spectral"] = "none"
     """Instance normalisation divides out the strength of high frequencies, which is what tells one
     blur from another: choose it to match published weights only."""
     input: Literal["rgb", "gradient", "rgb+gradient"] = "rgb"
-    """What is judged: colours, differences of neighbours (blur with little content), or both."""
+    """What is looked at: colours, differences of neighbours (blur with little content), or both."""
 
 
 class DiscriminatorOptions(PatchGANOptions):
     """Options of a `MultiScaleDiscriminator`."""
 
-    judge: Literal["patch", "energy", "both"] = "patch"
-    """`PatchGAN`, `band_energy.BandEnergyJudge`, or both side by side."""
+    kind: Literal["patch", "energy", "both"] = "patch"
+    """`PatchGAN`, `band_energy.BandEnergyDiscriminator`, or both side by side."""
     energy_channels: int = Field(default=32, ge=1)
     scales: int = Field(default=3, ge=1, le=5)
     shared: bool = False
-    """One judge for all scales instead of one each. The same blur is half as wide at half the
+    """One network for all scales instead of one each. The same blur is half as wide at half the
     size, so a shared one has to call the same look known at one scale and unknown at another."""
 
 
@@ -87,7 +87,7 @@ class PatchGAN(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """B 3 H W, sRGB in [0, 1], sides at least `minimum_px`, to logits B 1 H' W'."""
-        features = self._judged(image)
+        features = self._seen(image)
         first, *middle, last = self.convs
         features = F.leaky_relu(first(features), 0.2)
         for convolution in middle:
@@ -97,7 +97,7 @@ class PatchGAN(nn.Module):
             features = F.leaky_relu(features, 0.2)
         return last(features)
 
-    def _judged(self, image: Tensor) -> Tensor:
+    def _seen(self, image: Tensor) -> Tensor:
         if self.input == "rgb":
             return image
         gradient = GRADIENT_GAIN * spatial_gradient(image)
@@ -105,7 +105,7 @@ class PatchGAN(nn.Module):
 
 
 class MultiScaleDiscriminator(Network):
-    """One or two judges on each image of a pyramid, with weights of their own or shared."""
+    """One or two networks on each image of a pyramid, with weights of their own or shared."""
 
     def __init__(self, options: DiscriminatorOptions) -> None:
         super().__init__()
@@ -114,28 +114,28 @@ class MultiScaleDiscriminator(Network):
         self.shared = options.shared
         count = 1 if options.shared else options.scales
         least_px = 1
-        self.judges = nn.ModuleList()
-        if options.judge in ("patch", "both"):
-            self.judges.append(nn.ModuleList(PatchGAN(options) for _ in range(count)))
+        self.parts = nn.ModuleList()
+        if options.kind in ("patch", "both"):
+            self.parts.append(nn.ModuleList(PatchGAN(options) for _ in range(count)))
             least_px = _minimum_px(options)
-        if options.judge in ("energy", "both"):
-            energy = (BandEnergyJudge(options.energy_channels) for _ in range(count))
-            self.judges.append(nn.ModuleList(energy))
+        if options.kind in ("energy", "both"):
+            energy = (BandEnergyDiscriminator(options.energy_channels) for _ in range(count))
+            self.parts.append(nn.ModuleList(energy))
             least_px = max(least_px, MINIMUM_PX)
         # the smallest side of the full-size image that leaves every scale a logit
         self.size_rule = SizeRule(multiple=1, minimum=least_px * 2 ** (options.scales - 1))
 
     def forward(self, images: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Judge images coarse to fine (a network's outputs, or a `pyramid`).
+        """Rate images coarse to fine (a network's outputs, or a `pyramid`).
 
         Returns:
-            Logit maps B 1 H' W', one for each judge and image.
+            Logit maps B 1 H' W', one for each network and image.
         """
         logits: list[Tensor] = []
-        for kind in self.judges:
+        for kind in self.parts:
             assert isinstance(kind, nn.ModuleList)
             of_scale = [*kind] * (self.scales if self.shared else 1)
-            logits += [judge(image) for judge, image in zip(of_scale, images, strict=True)]
+            logits += [network(image) for network, image in zip(of_scale, images, strict=True)]
         return tuple(logits)
 
     if TYPE_CHECKING:

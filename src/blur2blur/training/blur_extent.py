@@ -7,14 +7,15 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 
-from blur2blur import networks, zoo
-from blur2blur.data.datasets import Processed, Sample
+from blur2blur import networks
+from blur2blur.data.samples.datasets import Processed, Sample
 from blur2blur.errors import ConfigError
 from blur2blur.networks import BlurExtent
 from blur2blur.training import sources
 from blur2blur.training.settings import ExtentSettings, KnownBlurSettings
-from blur2blur.training.simulation import Simulation
+from blur2blur.training.simulation.pairs import Simulation
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
+from blur2blur.weights import zoo
 
 
 class BlurExtentTask:
@@ -23,12 +24,12 @@ class BlurExtentTask:
     score = "validation/error_octaves"
     higher_is_better = False
 
-    def __init__(self, settings: ExtentSettings, roles: sources.Roles, fabric: Fabric) -> None:
+    def __init__(self, settings: ExtentSettings, streams: sources.Streams, fabric: Fabric) -> None:
         """Build network, optimiser and data.
 
         Args:
             settings: all settings of the run.
-            roles: one role of sharp photographs.
+            streams: one stream of sharp photographs.
             fabric: device, precision and processes.
 
         Raises:
@@ -43,12 +44,12 @@ class BlurExtentTask:
         network = _network(settings)
         sources.check_crop(data.crop_px, network.size_rule)
         simulation = Simulation(settings.simulated.cameras, KnownBlurSettings())
-        split = sources.split(roles, data.validation_fraction)
+        split = sources.split(streams, data.validation_fraction)
         seed, margin_px = settings.run.seed, simulation.margin_px
 
-        def process(images: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        def process(images: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
             (sharp,) = images.values()
-            blurry, extent_px = simulation.photograph(sharp, generator)
+            blurry, extent_px = simulation.photograph(sharp, rng)
             return {"blurry": blurry, "extent_px": extent_px}
 
         crops = sources.pair_crops(split.train, data, seed=seed, margin_px=margin_px)
@@ -62,17 +63,17 @@ class BlurExtentTask:
         self.held_out = as_float(batch["blurry"]).to(fabric.device)
         self.held_out_extent_px: Tensor = batch["extent_px"].to(fabric.device)
         channels_last(network)
-        self.networks: dict[str, nn.Module] = {"generator": network}
+        self.networks: dict[str, nn.Module] = {"network": network}
         optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)
         self.network, self.optimiser = fabric.setup(network, optimiser)
-        self.optimisers = {"generator": self.optimiser}
-        self.schedules = {"generator": settings.optimiser}
+        self.optimisers = {"network": self.optimiser}
+        self.schedules = {"network": settings.optimiser}
 
     def weights(self, network: nn.Module) -> dict[str, nn.Module]:
         """Return what is trained."""
         return {"extent": network}
 
-    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Update the network once; `generator` is not used: the loader made the photographs."""
         predicted = self.network(as_float(batch["blurry"])).float()
         octaves, log_scale = predicted.unbind(dim=1)

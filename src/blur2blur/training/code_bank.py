@@ -14,13 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from blur2blur import zoo
 from blur2blur.blur.transfer import Code, check_pair, draw_code, fit_code, read_code
-from blur2blur.data.decoding import DecodedImages
+from blur2blur.data.samples.decoding import DecodedImages
 from blur2blur.errors import InputError
 from blur2blur.files import atomic_path, cache_folder
 from blur2blur.networks import pad_to_rule
 from blur2blur.training.task import as_float, channels_last
+from blur2blur.weights import zoo
 
 _log = logging.getLogger(__name__)
 
@@ -65,12 +65,12 @@ class CodeBank:
         self._codes = codes
 
     @torch.no_grad()
-    def blur(self, sharp: Tensor, generator: torch.Generator) -> Tensor:
+    def blur(self, sharp: Tensor, rng: torch.Generator) -> Tensor:
         """Lay the blur of a random pair, as it is somewhere in that pair, over each image.
 
         Args:
             sharp: B 3 H W, sRGB in [0, 1].
-            generator: draws the pair and the place, and with a VAE the code around the pair's.
+            rng: draws the pair and the place, and with a VAE the code around the pair's.
 
         Returns:
             B 3 H W, sRGB in [0, 1].
@@ -79,23 +79,23 @@ class CodeBank:
         padded = pad_to_rule(sharp, self._network.size_rule)
         stride = self._network.size_rule.multiple
         size = padded.shape[-2] // stride, padded.shape[-1] // stride
-        codes = torch.stack([self._draw(*size, generator) for _ in sharp])
+        codes = torch.stack([self._draw(*size, rng) for _ in sharp])
         # half precision suffices: the network's output is a residual, rounded to 8 bits later
         with torch.autocast(self._device.type, torch.bfloat16):
             blurred = self._network.adapt(padded, codes.to(self._device))
         return blurred[..., :height, :width].float().clamp(0, 1)
 
-    def _draw(self, height: int, width: int, generator: torch.Generator) -> Tensor:
-        code = self._codes[int(torch.randint(len(self._codes), (), generator=generator))]
+    def _draw(self, height: int, width: int, rng: torch.Generator) -> Tensor:
+        code = self._codes[int(torch.randint(len(self._codes), (), generator=rng))]
         drawn = draw_code(
             code.mean.float(),
             None if code.deviation is None else code.deviation.float(),
-            generator,
+            rng,
         )
         for dim, wanted in ((1, height), (2, width)):
             room = drawn.shape[dim] - wanted
             if room > 0:
-                first = int(torch.randint(room + 1, (), generator=generator))
+                first = int(torch.randint(room + 1, (), generator=rng))
                 drawn = drawn.narrow(dim, first, wanted)
         return fit_code(drawn, height, width)
 

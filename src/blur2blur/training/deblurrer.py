@@ -8,12 +8,14 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from blur2blur import metrics, networks, zoo
+from blur2blur import networks
 from blur2blur.losses import frequency, reconstruction
+from blur2blur.statistics import image_quality
 from blur2blur.training import sources
-from blur2blur.training.converted_pairs import ConvertedPairs
 from blur2blur.training.settings import DeblurrerSettings
+from blur2blur.training.simulation.converted_pairs import ConvertedPairs
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
+from blur2blur.weights import zoo
 
 
 class DeblurrerTask:
@@ -22,14 +24,16 @@ class DeblurrerTask:
     score = "validation/psnr_db"
     higher_is_better = True
 
-    def __init__(self, settings: DeblurrerSettings, roles: sources.Roles, fabric: Fabric) -> None:
+    def __init__(
+        self, settings: DeblurrerSettings, streams: sources.Streams, fabric: Fabric
+    ) -> None:
         """Build network, optimiser and data.
 
         Args:
             settings: all settings of the run.
-            roles: `known_blurry` and `known_sharp` (pairs); or `known_sharp` alone, which the known
-                camera's blur is laid over; or the pairs and `unknown_sharp`, over which the blur
-                of the pairs is laid. In rehearsal as `practice.prepare` takes them.
+            streams: `known_blurry` and `known_sharp` (pairs); or `known_sharp` alone, over which
+                the known camera's blur is laid; or the pairs and `unknown_sharp`, over which the
+                blur of the pairs is laid. With simulated cameras as `prepare.prepare` takes them.
             fabric: device, precision and processes.
 
         Raises:
@@ -48,25 +52,25 @@ class DeblurrerTask:
             else networks.build(settings.network.name, **settings.network.options)
         )
         sources.check_crop(settings.data.crop_px, network.size_rule)
-        if settings.rehearsal.takes_place:
-            converted = ConvertedPairs(settings, roles, fabric)
+        if settings.simulated.takes_place:
+            converted = ConvertedPairs(settings, streams, fabric)
             self._pair, self.dataset = converted.pair, converted.dataset
             self.held_out_blurry, self.held_out_sharp = converted.held_out
         else:
-            self._learn_known_blur(roles)
+            self._learn_known_blur(streams)
         channels_last(network)
-        self.networks: dict[str, nn.Module] = {"generator": network}
+        self.networks: dict[str, nn.Module] = {"network": network}
         optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)
         self.network, self.optimiser = fabric.setup(network, optimiser)
-        self.optimisers = {"generator": self.optimiser}
-        self.schedules = {"generator": settings.optimiser}
+        self.optimisers = {"network": self.optimiser}
+        self.schedules = {"network": settings.optimiser}
 
-    def _learn_known_blur(self, roles: sources.Roles) -> None:
+    def _learn_known_blur(self, streams: sources.Streams) -> None:
         settings, device = self.settings, self.fabric.device
-        roles, pairs = sources.apart(roles)
+        streams, pairs = sources.apart(streams)
         known = sources.KnownBlur(settings.known, device, pairs=pairs, shrink=settings.data.shrink)
         self._pair = known.pair
-        split = sources.split(roles, settings.data.validation_fraction)
+        split = sources.split(streams, settings.data.validation_fraction)
         self.dataset = known.dataset(split.train, settings.data, seed=settings.run.seed)
         self.held_out_blurry, self.held_out_sharp = known.held_out(
             split.validation, settings.data, seed=settings.run.seed, device=device
@@ -76,13 +80,15 @@ class DeblurrerTask:
         """Return what is trained."""
         return {"deblurrer": network}
 
-    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Update the network once."""
         settings = self.settings.loss
-        roles = {
-            role: as_float(image) for role, image in batch.items() if not role.endswith("_file")
+        streams = {
+            stream: as_float(image)
+            for stream, image in batch.items()
+            if not stream.endswith("_file")
         }
-        blurry, sharp = self._pair(roles, generator)
+        blurry, sharp = self._pair(streams, rng)
         outputs = self.network(blurry)
         with self.fabric.autocast():
             losses = {
@@ -109,7 +115,7 @@ class DeblurrerTask:
         """Return the PSNR [dB] of all held-out crops together before and after."""
         images = {"psnr_db": self._deblurred(network), "input_psnr_db": self.held_out_blurry}
         return {
-            f"validation/{name}": metrics.pooled_psnr_db(each, self.held_out_sharp)
+            f"validation/{name}": image_quality.pooled_psnr_db(each, self.held_out_sharp)
             for name, each in images.items()
         }
 

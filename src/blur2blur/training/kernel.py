@@ -10,14 +10,16 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from blur2blur import metrics, networks, zoo
+from blur2blur import networks
 from blur2blur.blur.transfer import draw_code
 from blur2blur.errors import ConfigError
 from blur2blur.losses import gaussian_divergence, reconstruction
 from blur2blur.networks import KernelWizard
+from blur2blur.statistics import image_quality
 from blur2blur.training import sources
 from blur2blur.training.settings import KernelSettings
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
+from blur2blur.weights import zoo
 
 
 class KernelTask:
@@ -26,12 +28,12 @@ class KernelTask:
     score = "validation/moved_psnr_db"
     higher_is_better = True
 
-    def __init__(self, settings: KernelSettings, roles: sources.Roles, fabric: Fabric) -> None:
+    def __init__(self, settings: KernelSettings, streams: sources.Streams, fabric: Fabric) -> None:
         """Build network, optimiser and data.
 
         Args:
             settings: all settings of the run.
-            roles: as `DeblurrerTask` takes them.
+            streams: as `DeblurrerTask` takes them.
             fabric: device, precision and processes.
 
         Raises:
@@ -43,18 +45,18 @@ class KernelTask:
         self.run = settings.run
         self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
         self.known = sources.KnownBlur(settings.known, fabric.device)
-        split = sources.split(roles, settings.data.validation_fraction)
+        split = sources.split(streams, settings.data.validation_fraction)
         self.dataset = self.known.dataset(split.train, settings.data, seed=settings.run.seed)
         torch.manual_seed(settings.run.seed)
         network = _network(settings)
         sources.check_crop(settings.data.crop_px, network.size_rule)
         self.stride_px = network.size_rule.multiple
         channels_last(network)
-        self.networks: dict[str, nn.Module] = {"generator": network}
+        self.networks: dict[str, nn.Module] = {"network": network}
         optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)
         self.network, self.optimiser = fabric.setup(network, optimiser)
-        self.optimisers = {"generator": self.optimiser}
-        self.schedules = {"generator": settings.optimiser}
+        self.optimisers = {"network": self.optimiser}
+        self.schedules = {"network": settings.optimiser}
         self.held_out_blurry, self.held_out_sharp = self.known.held_out(
             split.validation, settings.data, seed=settings.run.seed, device=fabric.device
         )
@@ -63,17 +65,19 @@ class KernelTask:
         """Return what is trained."""
         return {"kernel": network}
 
-    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Update the network once on known pairs."""
         settings = self.settings.loss
-        roles = {
-            role: as_float(image) for role, image in batch.items() if not role.endswith("_file")
+        streams = {
+            stream: as_float(image)
+            for stream, image in batch.items()
+            if not stream.endswith("_file")
         }
-        blurry, sharp = self.known.pair(roles, generator)
-        moves = torch.rand(len(sharp), 1, 1, 1, generator=generator) < settings.moved_codes
+        blurry, sharp = self.known.pair(streams, rng)
+        moves = torch.rand(len(sharp), 1, 1, 1, generator=rng) < settings.moved_codes
 
         def choose(mean: Tensor, deviation: Tensor | None) -> Tensor:
-            code = draw_code(mean, deviation, generator)
+            code = draw_code(mean, deviation, rng)
             return torch.where(moves.to(code.device), _moved(code), code)
 
         reblurred, mean, deviation = self.network(sharp, blurry, choose)
@@ -113,7 +117,7 @@ class KernelTask:
             "sharp_psnr_db": self.held_out_sharp,
         }
         return {
-            f"validation/{name}": float(metrics.psnr_db(image, self.held_out_blurry).mean())
+            f"validation/{name}": float(image_quality.psnr_db(image, self.held_out_blurry).mean())
             for name, image in images.items()
         }
 

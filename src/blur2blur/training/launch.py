@@ -10,12 +10,12 @@ from lightning.fabric.plugins.precision import MixedPrecision, Precision
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from blur2blur import images
-from blur2blur.data import layout
+from blur2blur.data.folders import layout
 from blur2blur.errors import ConfigError, DataError
 from blur2blur.training import loop, run_folder, sources
-from blur2blur.training.adaptation import RehearsalTask
 from blur2blur.training.blur_extent import BlurExtentTask
-from blur2blur.training.converter import ConverterTask
+from blur2blur.training.converter_adversarial import AdversarialConverterTask
+from blur2blur.training.converter_simulated import SimulatedConverterTask
 from blur2blur.training.deblurrer import DeblurrerTask
 from blur2blur.training.kernel import KernelTask
 from blur2blur.training.settings import (
@@ -23,8 +23,8 @@ from blur2blur.training.settings import (
     DeblurrerSettings,
     ExtentSettings,
     KernelSettings,
-    MadeUpSettings,
     RunSettings,
+    SimulatedCamerasSettings,
     TaskSettings,
 )
 from blur2blur.training.task import Task
@@ -41,9 +41,9 @@ def train_deblurrer(
     Raises:
         ConfigError, DataError, CheckpointError, InputError: see `DeblurrerTask` and `loop.train`.
     """
-    roles = deblurrer_roles(data, settings)
+    streams = deblurrer_streams(data, settings)
     return _train(
-        lambda fabric: DeblurrerTask(settings, roles, fabric), settings, data, out, progress
+        lambda fabric: DeblurrerTask(settings, streams, fabric), settings, data, out, progress
     )
 
 
@@ -59,10 +59,10 @@ def train_converter(
 
     `checkpoint_at` as in `loop.train`.
     """
-    roles = converter_roles(data, settings)
-    task = RehearsalTask if settings.rehearsal.takes_place else ConverterTask
+    streams = converter_streams(data, settings)
+    task = SimulatedConverterTask if settings.simulated.takes_place else AdversarialConverterTask
     return _train(
-        lambda fabric: task(settings, roles, fabric),
+        lambda fabric: task(settings, streams, fabric),
         settings,
         data,
         out,
@@ -73,31 +73,33 @@ def train_converter(
 
 def train_kernel(data: Path, settings: KernelSettings, out: Path, progress: loop.Progress) -> bool:
     """Train or resume a kernel extractor in the run folder `out`; as `train_deblurrer`."""
-    roles = deblurrer_roles(data, settings)
-    return _train(lambda fabric: KernelTask(settings, roles, fabric), settings, data, out, progress)
+    streams = deblurrer_streams(data, settings)
+    return _train(
+        lambda fabric: KernelTask(settings, streams, fabric), settings, data, out, progress
+    )
 
 
 def train_extent(data: Path, settings: ExtentSettings, out: Path, progress: loop.Progress) -> bool:
     """Train or resume an estimator of the extent of blur in `out`; as `train_deblurrer`."""
-    roles = {"unknown_sharp": _sharp_photographs(data)}
+    streams = {"unknown_sharp": _sharp_photographs(data)}
     return _train(
-        lambda fabric: BlurExtentTask(settings, roles, fabric), settings, data, out, progress
+        lambda fabric: BlurExtentTask(settings, streams, fabric), settings, data, out, progress
     )
 
 
-def deblurrer_roles(data: Path, settings: DeblurrerSettings | KernelSettings) -> sources.Roles:
+def deblurrer_streams(data: Path, settings: DeblurrerSettings | KernelSettings) -> sources.Streams:
     """Return the photographs `train deblurrer` and `train kernel` learn from.
 
     Known pairs where `known.source` says so: trainC and trainD, or `blurry` and `sharp` in a folder
     without the A-D layout, as `blur synth` writes them. Else the sharp photographs that the known
     blur is laid over: the camera's own (trainB), or, in a folder without the layout, every
-    photograph in it. With `transfer` both. In rehearsal as the converter.
+    photograph in it. With `transfer` both. With simulated cameras as the converter.
 
     Raises:
         DataError: a folder is missing or empty, or a pair is incomplete.
     """
-    if isinstance(settings, DeblurrerSettings) and settings.rehearsal.takes_place:
-        return _rehearsal_roles(data, settings.rehearsal)
+    if isinstance(settings, DeblurrerSettings) and settings.simulated.takes_place:
+        return _simulated_streams(data, settings.simulated)
     if settings.known.source == "pairs":
         return known_pairs(data)
     if settings.known.source == "transfer":
@@ -115,13 +117,13 @@ def _sharp_photographs(data: Path) -> list[Path]:
     return list(layout.find(data).require("trainB"))
 
 
-def converter_roles(data: Path, settings: ConverterSettings) -> sources.Roles:
-    """Return the photographs `train converter` learns from; raises as `deblurrer_roles`.
+def converter_streams(data: Path, settings: ConverterSettings) -> sources.Streams:
+    """Return the photographs `train converter` learns from; raises as `deblurrer_streams`.
 
     For a generic converter, which sees no unknown blur, the sharp ones as `train deblurrer` does.
     """
-    if settings.rehearsal.takes_place:
-        return _rehearsal_roles(data, settings.rehearsal)
+    if settings.simulated.takes_place:
+        return _simulated_streams(data, settings.simulated)
     found = layout.find(data)
     unknown_blurry = {"unknown_blurry": found.require("trainA")}
     if settings.known.source == "pairs":
@@ -130,14 +132,14 @@ def converter_roles(data: Path, settings: ConverterSettings) -> sources.Roles:
     return {**unknown, **known_pairs(data)} if settings.known.source == "transfer" else unknown
 
 
-def _rehearsal_roles(data: Path, settings: MadeUpSettings) -> sources.Roles:
+def _simulated_streams(data: Path, settings: SimulatedCamerasSettings) -> sources.Streams:
     if not settings.compared:
         return {"unknown_sharp": _sharp_photographs(data)}
     found = layout.find(data)
     return {"unknown_blurry": found.require("trainA"), "unknown_sharp": found.require("trainB")}
 
 
-def known_pairs(data: Path) -> sources.Roles:
+def known_pairs(data: Path) -> sources.Streams:
     """Return the pairs of a folder as `known_blurry` and `known_sharp`; see `layout.find_pairs`."""
     blurry, sharp = zip(*layout.find_pairs(data), strict=True)
     return {"known_blurry": blurry, "known_sharp": sharp}

@@ -28,14 +28,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from blur2blur import images
-from blur2blur.checkpoints import Header, load_pickle_safely, save_network, save_state
-from blur2blur.data.datasets import StepSampler
+from blur2blur.data.samples.datasets import StepSampler
 from blur2blur.errors import Blur2BlurError, CheckpointError, DataError
 from blur2blur.networks import Network
 from blur2blur.training.run_folder import BEST, LAST, STATE, RunLog
 from blur2blur.training.settings import OptimiserSettings
 from blur2blur.training.sheets import sheet
 from blur2blur.training.task import Batch, Task
+from blur2blur.weights.checkpoints import Header, load_pickle_safely, save_network, save_state
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -139,7 +139,7 @@ class _Position:
             self.totals[name] = self.totals[name] + loss if name in self.totals else loss
         self.counted += 1
 
-    def judge(self, score: float) -> None:
+    def record(self, score: float) -> None:
         """Note whether a validation's score is a gain; several that are not are a plateau."""
         best = self.plateau_best
         if best == -math.inf or score > best + _PLATEAU_LEAST_GAIN * abs(best):
@@ -238,7 +238,7 @@ def train(
         CheckpointError: the training state in `folder` is damaged or of another run.
     """
     run, precision = task.run, fabric.strategy.precision
-    averaged = _averaged(task.networks["generator"], run.ema_decay)
+    averaged = _averaged(task.networks["network"], run.ema_decay)
     sign = 1 if task.higher_is_better else -1
     position = _Position()
     if (folder / STATE).exists():
@@ -283,10 +283,10 @@ def train(
                             plateaus=position.plateaus,
                         )
                 batch = _next_batch(batches)  # the first one draws from the global generator
-                generator = step_generator(run.seed, step, fabric.global_rank)
-                torch.manual_seed(generator.initial_seed())  # dropout draws from the global one
-                losses = task.step(batch, generator)
-                averaged.update_parameters(task.networks["generator"])
+                rng = step_generator(run.seed, step, fabric.global_rank)
+                torch.manual_seed(rng.initial_seed())  # dropout draws from the global one
+                losses = task.step(batch, rng)
+                averaged.update_parameters(task.networks["network"])
                 step += 1
                 position.step = step
                 stopped = _on_any(fabric, stop_requested())
@@ -304,7 +304,7 @@ def train(
                     position.metrics = task.validate(averaged.module)
                     log.write(step, position.metrics)
                     score = sign * position.metrics[task.score]
-                    position.judge(score)
+                    position.record(score)
                     if score > position.best:
                         position.best = score
                         _export(folder / BEST, task, averaged, position)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
 
-from blur2blur.data.datasets import Augmentation
+from blur2blur.data.samples.datasets import Augmentation
 from blur2blur.networks import DiscriminatorOptions
 from blur2blur.settings import Settings, one_is_both
 
@@ -114,15 +114,15 @@ class DeblurrerLossSettings(Settings):
     frequency: float = Field(default=0.1, ge=0)
 
 
-class MadeUpSettings(Settings):
-    """Made-up cameras, whose blur, noise and compression are laid over the sharp photographs."""
+class SimulatedCamerasSettings(Settings):
+    """Simulated cameras, whose blur, noise and compression are laid over the sharp photographs."""
 
     cameras: list[str] = Field(default_factory=lambda: ["any"], min_length=1)
     compared: int = Field(default=0, ge=0)  # cameras drawn of `cameras`; the nearest eighth stays
 
 
-class FinishingSettings(MadeUpSettings):
-    """Pairs of made-up cameras instead of the known blur; none without cameras."""
+class FinishingSettings(SimulatedCamerasSettings):
+    """Pairs of simulated cameras instead of the known blur; none without cameras."""
 
     cameras: list[str] = Field(default_factory=list)
 
@@ -137,26 +137,26 @@ class DeblurrerSettings(Settings):
 
     task: Literal["deblurrer"] = "deblurrer"
     init: str = ""  # a deblurrer to start from: a name of the zoo or a weight file
-    converter: str = ""  # what it makes of made-up cameras' photographs is deblurred; or "none"
+    converter: str = ""  # what it makes of simulated cameras' photographs is deblurred; or "none"
     network: NetworkSettings = NetworkSettings()
     data: DataSettings = DataSettings()
     known: KnownBlurSettings = KnownBlurSettings()
-    rehearsal: FinishingSettings = FinishingSettings()
+    simulated: FinishingSettings = FinishingSettings()
     loss: DeblurrerLossSettings = DeblurrerLossSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     run: RunSettings = RunSettings()
 
     @model_validator(mode="after")
-    def _rehearsal_is_possible(self) -> Self:
-        if self.converter and not self.rehearsal.takes_place:
+    def _simulation_is_possible(self) -> Self:
+        if self.converter and not self.simulated.takes_place:
             raise ValueError(
-                "converter is read in rehearsal alone: set rehearsal.cameras, as the preset finish "
-                "does"
+                "converter is read with simulated cameras alone: set simulated.cameras, as the "
+                "preset finish does"
             )
-        if self.rehearsal.takes_place and self.known.source != "synthetic":
+        if self.simulated.takes_place and self.known.source != "synthetic":
             raise ValueError(
-                f"known.source = '{self.known.source}' leaves nothing to rehearse: set "
-                "rehearsal.cameras=[], or known.source=synthetic"
+                f"known.source = '{self.known.source}' leaves nothing to simulate: set "
+                "simulated.cameras=[], or known.source=synthetic"
             )
         return self
 
@@ -197,7 +197,7 @@ class ExtentSettings(Settings):
     init: str = ""  # an estimator to start from: a weight file
     network: NetworkSettings = NetworkSettings(name="blur_extent")
     data: DataSettings = DataSettings(crop_px=128)
-    simulated: MadeUpSettings = MadeUpSettings()
+    simulated: SimulatedCamerasSettings = SimulatedCamerasSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     run: RunSettings = RunSettings()
 
@@ -209,7 +209,7 @@ class ConverterDataSettings(DataSettings):
 
 
 class DiscriminatorSettings(DiscriminatorOptions):
-    """The judge of blur: its network's options and its optimiser's rate."""
+    """The discriminator of blur: its network's options and its optimiser's rate."""
 
     init: str = ""  # a discriminator to start from: a weight file, whose options then hold
     learning_rate: float = Field(default=2e-4, gt=0)
@@ -236,8 +236,8 @@ class ConverterLossSettings(Settings):
         return self
 
 
-class RehearsalSettings(MadeUpSettings):
-    """Practice on pairs: the blur of made-up cameras, laid over the sharp photographs.
+class SimulatedPairsSettings(SimulatedCamerasSettings):
+    """SimulatedPairs on pairs: the blur of simulated cameras, laid over the sharp photographs.
 
     The converter is shown what becomes of the same photograph under the known blur (`converted`),
     and what the frozen deblurrer should make of the converted image (`deblurred`). With either,
@@ -265,19 +265,19 @@ class ConverterSettings(Settings):
     data: ConverterDataSettings = ConverterDataSettings()
     known: KnownBlurSettings = KnownBlurSettings()
     loss: ConverterLossSettings = ConverterLossSettings()
-    rehearsal: RehearsalSettings = RehearsalSettings()
+    simulated: SimulatedPairsSettings = SimulatedPairsSettings()
     optimiser: OptimiserSettings = OptimiserSettings(beta1=0.5)
     run: RunSettings = RunSettings()
 
     @model_validator(mode="after")
-    def _rehearsal_is_possible(self) -> Self:
-        if self.rehearsal.train_deblurrer and not self.rehearsal.deblurred:
+    def _simulation_is_possible(self) -> Self:
+        if self.simulated.train_deblurrer and not self.simulated.deblurred:
             raise ValueError(
-                "rehearsal.train_deblurrer trains by what is deblurred: set rehearsal.deblurred=1"
+                "simulated.train_deblurrer trains by what is deblurred: set simulated.deblurred=1"
             )
-        if self.rehearsal.takes_place and self.known.source != "synthetic":
+        if self.simulated.takes_place and self.known.source != "synthetic":
             raise ValueError(
-                f"known.source = '{self.known.source}' leaves nothing to rehearse: use the preset "
+                f"known.source = '{self.known.source}' leaves nothing to simulate: use the preset "
                 "converter-pairs, or known.source=synthetic"
             )
         return self

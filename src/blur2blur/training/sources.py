@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from blur2blur.blur import Camera, load_camera
-from blur2blur.data.datasets import Augmentation, Pairs, Processed, Sample
+from blur2blur.data.samples.datasets import Augmentation, Pairs, Processed, Sample
 from blur2blur.errors import ConfigError, DataError
 from blur2blur.images import to_linear, to_srgb
 from blur2blur.networks import SizeRule
@@ -17,7 +17,7 @@ from blur2blur.training.code_bank import CodeBank
 from blur2blur.training.settings import DataSettings, KnownBlurSettings
 from blur2blur.training.task import as_float
 
-Roles = Mapping[str, Sequence[Path]]
+Streams = Mapping[str, Sequence[Path]]
 
 VALIDATION_SEED_OFFSET = 1_000_003
 """Keeps validation crops and blurs apart from those of any training seed in use."""
@@ -25,56 +25,60 @@ VALIDATION_SEED_OFFSET = 1_000_003
 
 @dataclass(frozen=True)
 class Split:
-    """Photographs to learn from and photographs to be judged by, by role."""
+    """Photographs to learn from and photographs to be judged by, by stream."""
 
-    train: Roles
-    validation: Roles
+    train: Streams
+    validation: Streams
 
 
-def split(roles: Roles, fraction: float) -> Split:
+def split(streams: Streams, fraction: float) -> Split:
     """Hold out the last `fraction` of the files, in the order of their names; never all of them.
 
     Frames of one scene stand together in that order, so few scenes are in both parts. At least one
     is held out; a single photograph has to serve for both.
 
     Raises:
-        DataError: a role has no photographs.
+        DataError: a stream has no photographs.
     """
-    for role, paths in roles.items():
+    for stream, paths in streams.items():
         if not paths:
-            raise DataError(f"no photographs for {role.replace('_', ' ')}")
-    count = len(next(iter(roles.values())))
+            raise DataError(f"no photographs for {stream.replace('_', ' ')}")
+    count = len(next(iter(streams.values())))
     kept = max(1, min(count - 1, count - round(count * fraction)))
     return Split(
-        train={role: paths[:kept] for role, paths in roles.items()},
-        validation={role: paths[kept:] if count > 1 else paths for role, paths in roles.items()},
+        train={stream: paths[:kept] for stream, paths in streams.items()},
+        validation={
+            stream: paths[kept:] if count > 1 else paths for stream, paths in streams.items()
+        },
     )
 
 
-def apart(roles: Roles) -> tuple[Roles, Roles]:
-    """Return the roles that crops are cut from, and the pairs whose blur is laid over those.
+def apart(streams: Streams) -> tuple[Streams, Streams]:
+    """Return the streams that crops are cut from, and the pairs whose blur is laid over those.
 
     The latter are empty where crops are cut from the pairs themselves, or there are none.
     """
-    pairs = {role: paths for role, paths in roles.items() if role.startswith("known_")}
-    others = {role: paths for role, paths in roles.items() if role not in pairs}
-    return (others, pairs) if "unknown_sharp" in roles else (roles, {})
+    pairs = {stream: paths for stream, paths in streams.items() if stream.startswith("known_")}
+    others = {stream: paths for stream, paths in streams.items() if stream not in pairs}
+    return (others, pairs) if "unknown_sharp" in streams else (streams, {})
 
 
 def validation_batch(
-    roles: Roles, settings: DataSettings, *, seed: int, margin_px: int = 0
+    streams: Streams, settings: DataSettings, *, seed: int, margin_px: int = 0
 ) -> dict[str, Tensor]:
-    """Return fixed crops of held-out photographs: role -> float32 B 3 H W sRGB in [0,1]."""
-    crops = validation_crops(roles, settings, seed=seed, margin_px=margin_px)
+    """Return fixed crops of held-out photographs: stream -> float32 B 3 H W sRGB in [0,1]."""
+    crops = validation_crops(streams, settings, seed=seed, margin_px=margin_px)
     samples: list[Sample] = [crops[number] for number in range(settings.validation_crops)]
     batch = default_collate(samples)
-    return {role: as_float(batch[role]) for role in roles}
+    return {stream: as_float(batch[stream]) for stream in streams}
 
 
-def validation_crops(roles: Roles, settings: DataSettings, *, seed: int, margin_px: int) -> Pairs:
+def validation_crops(
+    streams: Streams, settings: DataSettings, *, seed: int, margin_px: int
+) -> Pairs:
     """Return the endless crops of held-out photographs; raises as `Pairs`."""
     return Pairs(
-        roles,
+        streams,
         crop_px=settings.crop_px,
         margin_px=margin_px,
         seed=seed + VALIDATION_SEED_OFFSET,
@@ -83,10 +87,10 @@ def validation_crops(roles: Roles, settings: DataSettings, *, seed: int, margin_
     )
 
 
-def pair_crops(roles: Roles, settings: DataSettings, *, seed: int, margin_px: int) -> Pairs:
+def pair_crops(streams: Streams, settings: DataSettings, *, seed: int, margin_px: int) -> Pairs:
     """Return the endless crops that a network for known pairs learns from; raises as `Pairs`."""
     return Pairs(
-        roles,
+        streams,
         crop_px=settings.crop_px,
         margin_px=margin_px,
         seed=seed,
@@ -114,7 +118,7 @@ class KnownBlur:
         settings: KnownBlurSettings,
         device: torch.device,
         *,
-        pairs: Roles | None = None,
+        pairs: Streams | None = None,
         shrink: tuple[float, float] = (1, 1),
     ) -> None:
         """Read the camera, or the kernel extractor and the codes of the pairs.
@@ -148,52 +152,50 @@ class KnownBlur:
             self._bank = CodeBank(settings.extractor, pairs, device, shrink=int(shrink[0]))
 
     @torch.no_grad()
-    def pair(
-        self, roles: Mapping[str, Tensor], generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def pair(self, streams: Mapping[str, Tensor], rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return known blurry and known sharp, B 3 H W sRGB in [0,1] (blurry rounded to 8 bits).
 
         Args:
-            roles: `known_blurry` and `known_sharp`, or one role of sharp images with `margin_px`
-                more on each side than is returned: the blur reaches that far.
-            generator: draws the blur.
+            streams: `known_blurry` and `known_sharp`, or one stream of sharp images with
+                `margin_px` more on each side than is returned: the blur reaches that far.
+            rng: draws the blur.
         """
-        if "known_blurry" in roles:
-            return roles["known_blurry"], roles["known_sharp"]
-        (sharp,) = roles.values()
+        if "known_blurry" in streams:
+            return streams["known_blurry"], streams["known_sharp"]
+        (sharp,) = streams.values()
         if self._bank is not None:
-            return _as_stored(self._bank.blur(sharp, generator)), sharp
+            return _as_stored(self._bank.blur(sharp, rng)), sharp
         assert self._camera is not None
-        exposure = self._camera.draw(len(sharp), generator, *sharp.shape[-2:])
-        blurry = _as_stored(self._camera.blur(sharp, generator, exposure=exposure))
+        exposure = self._camera.draw(len(sharp), rng, *sharp.shape[-2:])
+        blurry = _as_stored(self._camera.blur(sharp, rng, exposure=exposure))
         sharp = to_srgb(exposure.movement.compose(to_linear(sharp)))
         end = -self.margin_px or None
         inside = (..., slice(self.margin_px, end), slice(self.margin_px, end))
         return blurry[inside], sharp[inside]
 
-    def dataset(self, roles: Roles, settings: DataSettings, *, seed: int) -> Dataset[Sample]:
+    def dataset(self, streams: Streams, settings: DataSettings, *, seed: int) -> Dataset[Sample]:
         """Return the endless pairs to learn from; raises as `Pairs`.
 
         They are crops, or, where a camera's blur is laid over sharp ones, `pair`'s, made in the
         processes that load them.
         """
-        crops = pair_crops(roles, settings, seed=seed, margin_px=self.margin_px)
+        crops = pair_crops(streams, settings, seed=seed, margin_px=self.margin_px)
         if self._camera is None:
             return crops
 
-        def process(images: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-            blurry, sharp = self.pair(images, generator)
+        def process(images: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+            blurry, sharp = self.pair(images, rng)
             return {"known_blurry": blurry, "known_sharp": sharp}
 
         return Processed(crops, process, seed=seed)
 
     def held_out(
-        self, roles: Roles, settings: DataSettings, *, seed: int, device: torch.device
+        self, streams: Streams, settings: DataSettings, *, seed: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:
         """Return a fixed batch of known blurry and known sharp crops, as `pair` does."""
-        crops = validation_batch(roles, settings, seed=seed, margin_px=self.margin_px)
+        crops = validation_batch(streams, settings, seed=seed, margin_px=self.margin_px)
         return self.pair(
-            {role: images.to(device) for role, images in crops.items()},
+            {stream: images.to(device) for stream, images in crops.items()},
             torch.Generator().manual_seed(seed + VALIDATION_SEED_OFFSET),
         )
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
-from blur2blur.data.datasets import Sample
+from blur2blur.data.samples.datasets import Sample
 from blur2blur.errors import DataError
 from blur2blur.training.settings import OptimiserSettings, RunSettings, TaskSettings
 
@@ -23,7 +23,7 @@ class Task(Protocol):
     batch_size: int
     workers: int
     dataset: Dataset[Sample]
-    networks: dict[str, nn.Module]  # all that is trained; "generator" is averaged and exported
+    networks: dict[str, nn.Module]  # all that is trained; "network" is averaged and exported
     optimisers: dict[str, Optimizer]
     schedules: dict[str, OptimiserSettings]
     score: str  # the validation metric that chooses the best weights
@@ -38,7 +38,7 @@ class Task(Protocol):
         """Return what is exported of `network` (the averaged generator), by role; its own first."""
         ...
 
-    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Update the networks once; return named scalar losses. May raise DataError."""
         ...
 

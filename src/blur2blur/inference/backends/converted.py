@@ -10,7 +10,7 @@ from torch import Tensor
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.inference.backends import cache
 from blur2blur.inference.chain import Chain
-from blur2blur.inference.export import write_onnx, write_openvino
+from blur2blur.inference.exporting.write import write_onnx, write_openvino
 from blur2blur.inference.quiet_openvino import load_openvino
 
 Restore = Callable[[Tensor], tuple[Tensor, ...]]
@@ -125,8 +125,8 @@ def _compare(restore: Restore, chain: Chain, tolerance: float) -> None:
     Raises:
         CheckpointError: it does not.
     """
-    generator = torch.Generator().manual_seed(0)
-    image = torch.rand(1, 3, *chain.size_rule.padded(*_TRIAL_SIDES_PX), generator=generator)
+    rng = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, *chain.size_rule.padded(*_TRIAL_SIDES_PX), generator=rng)
     try:
         results = restore(image)
     except Exception as error:

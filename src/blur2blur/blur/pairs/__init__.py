@@ -1,0 +1,1 @@
+"""Blurry/sharp pairs made of a folder of photographs."""

@@ -1,0 +1,1 @@
+"""Folders of photographs: what they hold, measured, dealt out, checked and filtered."""

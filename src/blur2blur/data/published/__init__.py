@@ -1,0 +1,1 @@
+"""Published datasets: found, fetched and brought into the folders of training."""

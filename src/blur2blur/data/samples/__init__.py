@@ -1,0 +1,1 @@
+"""Crops of photographs, as training draws them."""

@@ -1,0 +1,274 @@
+"""How good are these outputs: folders of equal names -> numbers, files, an HTML page."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePath
+
+from torch import Tensor
+
+from blur2blur import images
+from blur2blur.errors import Blur2BlurError, DataError, InputError
+from blur2blur.evaluation.report import Comparison, Score, write_report
+from blur2blur.files import refuse_file_in_the_way, write_text
+from blur2blur.statistics import image_quality
+
+INPUT, OUTPUT, TRUTH, CONVERTED = "input", "output", "truth", "converted"
+
+MAX_COMPARISONS = 60
+"""Photographs with pictures on the page; of more, as many are chosen at even distances."""
+
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One photograph: its files (method -> file, "truth" among them) and its scores."""
+
+    name: str
+    files: dict[str, Path]
+    scores: tuple[Score, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was measured.
+
+    Attributes:
+        rows: photographs that could be measured, by name.
+        means: one per method, over the photographs that have it.
+        problems: what could not be measured, one line each.
+        notes: what a reader should know.
+    """
+
+    rows: list[Row]
+    means: list[Score]
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def evaluate(
+    outputs: Path,
+    truth: Path,
+    inputs: Path | None = None,
+    *,
+    on_image: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Compare the images of `outputs` (and of `inputs`) with those of equal name in `truth`.
+
+    Names are paths below the folder without suffix. Images of `outputs`/converted, which
+    `deblur --save-converted` writes, are shown but not measured.
+
+    Args:
+        outputs: folder of results.
+        truth: folder of sharp images.
+        inputs: folder of what the results were made from, measured likewise.
+        on_image: told (images done, images in all).
+
+    Raises:
+        DataError: a folder is missing or empty, two files of a folder share a name, or no output
+            has a truth. What concerns single photographs is listed in `Report.problems`.
+    """
+    truths, results = _index(truth), _index(outputs)
+    befores = _index(inputs) if inputs is not None else {}
+    converted = {
+        name.removeprefix(f"{CONVERTED}/"): path
+        for name, path in results.items()
+        if name.startswith(f"{CONVERTED}/") and name not in truths
+    }
+    results = {name: path for name, path in results.items() if path not in converted.values()}
+    names = sorted(results.keys() & truths.keys())
+    if not names:
+        raise DataError(
+            f"no image of {outputs} has the name of one in {truth} (such as "
+            f"{_some(results)} and {_some(truths)})"
+        )
+    problems = [
+        *_partnerless(results.keys() - truths.keys(), f"in {outputs} but not in {truth}"),
+        *_partnerless(truths.keys() - results.keys(), f"in {truth} but not in {outputs}"),
+    ]
+    if inputs is not None:
+        problems += _partnerless(set(names) - befores.keys(), f"not in {inputs}")
+    files: dict[str, dict[str, Path]] = {}
+    for name in names:
+        candidates = {
+            INPUT: befores.get(name),
+            OUTPUT: results[name],
+            CONVERTED: converted.get(name),
+            TRUTH: truths[name],
+        }
+        files[name] = {method: path for method, path in candidates.items() if path is not None}
+    report = measure(files, on_image=on_image)
+    return replace(report, problems=problems + report.problems)
+
+
+def measure(
+    files: Mapping[str, dict[str, Path]], *, on_image: Callable[[int, int], None] | None = None
+) -> Report:
+    """Compare files of photographs with their truth.
+
+    Args:
+        files: of each photograph, method -> file, "truth" among them; "input" and "output" are
+            measured.
+        on_image: told (images done, images in all).
+    """
+    rows: list[Row] = []
+    problems: list[str] = []
+    for done, (name, of_photograph) in enumerate(files.items(), start=1):
+        measured = {
+            method: path for method, path in of_photograph.items() if method in (INPUT, OUTPUT)
+        }
+        try:
+            scores = _measure(measured, of_photograph[TRUTH])
+        except Blur2BlurError as error:
+            problems.append(f"{name}: {error}")
+        else:
+            rows.append(Row(name=name, files=of_photograph, scores=scores))
+        if on_image is not None:
+            on_image(done, len(files))
+    lpips_missing = image_quality.lpips_missing()
+    return Report(
+        rows=rows,
+        means=_means(rows),
+        problems=problems,
+        notes=[lpips_missing] if lpips_missing else [],
+    )
+
+
+def write(report: Report, folder: Path) -> None:
+    """Write scores.json, scores.csv and report.html (pictures beside it) into `folder`.
+
+    Raises:
+        InputError: a file cannot be written, or a picture no longer be read.
+    """
+    content = {
+        "mean": [_finite(score) for score in report.means],
+        "images": [
+            {"name": row.name, "scores": [_finite(score) for score in row.scores]}
+            for row in report.rows
+        ],
+        "problems": report.problems,
+        "notes": report.notes,
+    }
+    write_text(folder / "scores.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["name", "method", "psnr_db", "ssim", "lpips"])
+    for row in report.rows:
+        for score in row.scores:
+            writer.writerow([row.name, score.method, score.psnr_db, score.ssim, score.lpips])
+    write_text(folder / "scores.csv", table.getvalue())
+    chosen = _spread(report.rows, MAX_COMPARISONS)
+    measured = f"{len(report.rows)} photographs measured against the truth; higher is better."
+    if len(chosen) < len(report.rows):
+        measured += f" {len(chosen)} of them are shown; scores.csv has all."
+    has_inputs = any(INPUT in row.files for row in report.rows)
+    write_report(
+        folder / "report.html",
+        title="Evaluation",
+        scores=report.means,
+        comparisons=[
+            Comparison(name=row.name, pictures=row.files, scores=row.scores) for row in chosen
+        ],
+        shown=(INPUT, OUTPUT) if has_inputs else (OUTPUT, TRUTH),
+        notes=[measured, *report.notes],
+        problems=report.problems,
+    )
+
+
+def refuse_report_inside(folder: Path, read: Sequence[Path]) -> None:
+    """Refuse a report folder that cannot be, or whose pictures would be taken for photographs.
+
+    Raises:
+        InputError: `folder` is one of the folders that are read, or lies inside one, or a file is
+            where it should be.
+    """
+    refuse_file_in_the_way(folder)
+    place = folder.resolve()
+    for other in read:
+        if other.resolve() in (place, *place.parents):
+            raise InputError(f"the report folder {folder} lies in {other}; choose one outside")
+
+
+def _index(folder: Path) -> dict[str, Path]:
+    """Return name -> file; a name is the path below the folder without suffix."""
+    found: dict[str, Path] = {}
+    for path in images.find_images(folder):
+        name = PurePath(path.relative_to(folder)).with_suffix("").as_posix()
+        if name in found:
+            raise DataError(f"{found[name]} and {path} share a name; only one can be compared")
+        found[name] = path
+    if not found:
+        raise DataError(f"no images in {folder}")
+    return found
+
+
+def _measure(measured: dict[str, Path], truth: Path) -> tuple[Score, ...]:
+    reference = images.read_rgb(truth)
+    return tuple(
+        _score(method, images.read_rgb(path), reference) for method, path in measured.items()
+    )
+
+
+def _score(method: str, image: Tensor, reference: Tensor) -> Score:
+    try:
+        psnr_db = image_quality.psnr_db(image, reference)
+    except DataError as error:
+        raise DataError(f"{method} and truth: {error}") from error
+    has_lpips = (
+        min(image.shape[-2:]) >= image_quality.LPIPS_MINIMUM_PX
+        and not image_quality.lpips_missing()
+    )
+    return Score(
+        method=method,
+        psnr_db=float(psnr_db),
+        ssim=float(image_quality.ssim(image, reference)),
+        lpips=float(image_quality.lpips(image, reference)) if has_lpips else None,
+    )
+
+
+def _means(rows: Sequence[Row]) -> list[Score]:
+    means: list[Score] = []
+    for method in (INPUT, OUTPUT):
+        scores = [score for row in rows for score in row.scores if score.method == method]
+        distances = [score.lpips for score in scores if score.lpips is not None]
+        if scores:
+            means.append(
+                Score(
+                    method=method,
+                    psnr_db=sum(score.psnr_db for score in scores) / len(scores),
+                    ssim=sum(score.ssim for score in scores) / len(scores),
+                    lpips=sum(distances) / len(distances) if distances else None,
+                )
+            )
+    return means
+
+
+def _partnerless(names: set[str], where: str) -> list[str]:
+    if not names:
+        return []
+    plural = "s" if len(names) > 1 else ""
+    return [f"{len(names)} image{plural} {where}: {_some(sorted(names))}"]
+
+
+def _some(names: Sequence[str] | dict[str, Path]) -> str:
+    few = ", ".join(list(names)[:_NAMED])
+    return f"{few}..." if len(names) > _NAMED else few
+
+
+def _spread(rows: Sequence[Row], count: int) -> list[Row]:
+    if len(rows) <= count:
+        return list(rows)
+    return [rows[index * len(rows) // count] for index in range(count)]
+
+
+def _finite(score: Score) -> dict[str, str | float | None]:
+    """Return the score for JSON, which has no infinity (equal images): null."""
+    values: dict[str, str | float | None] = asdict(score)
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values.items()
+    }

@@ -1,0 +1,1 @@
+"""Clips: which there are, their frames and colours, through a Pipeline and back into a file."""

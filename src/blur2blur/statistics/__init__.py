@@ -1,0 +1,1 @@
+"""What numbers say of images: how close two are, and how their detail falls off."""

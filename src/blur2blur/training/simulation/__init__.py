@@ -1,0 +1,1 @@
+"""Simulated pairs: what made-up cameras, and the known one, make of sharp photographs."""

@@ -1,0 +1,1 @@
+"""Weight files: those that ship, by name; ours and other people's, read as numbers only."""

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import torch
 
-from blur2blur import images, settings
-from blur2blur.statistics import image_quality
+from blur2blur import images, settings, tensors
 from blur2blur.training import launch, sources
 from blur2blur.training.settings import DeblurrerSettings
 from blur2blur.weights.checkpoints import load_network
@@ -86,7 +85,7 @@ def gains_db(weights: Path, photos: Path) -> list[float]:
         )
         blurry, sharp = known.held_out(streams, data, seed=0, device=torch.device("cpu"))
         deblurred = torch.cat([network.restore(part) for part in blurry.split(8)]).clamp(0, 1)
-        before, after = (image_quality.pooled_psnr_db(each, sharp) for each in (blurry, deblurred))
+        before, after = (tensors.psnr_db(each, sharp) for each in (blurry, deblurred))
         gains.append(after - before)
     return gains
 

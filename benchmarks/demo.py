@@ -21,14 +21,13 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from blur2blur import images, settings
+from blur2blur import images, settings, tensors
 from blur2blur.blur import Camera, load_camera
 from blur2blur.cli.train import run
 from blur2blur.errors import ConfigError
 from blur2blur.evaluation.report import Comparison, Score, write_report
 from blur2blur.files import write_text
 from blur2blur.inference.pipeline import Pipeline
-from blur2blur.statistics import image_quality
 from blur2blur.training.launch import train_converter
 from blur2blur.training.settings import ConverterSettings
 from blur2blur.weights import zoo
@@ -93,14 +92,14 @@ def take_photographs(data: Path, *, seed: int) -> None:
         for shot in range(BLURRY_SHOTS):
             blurry, sharp = camera.photograph_pair(scene(name)[None], rng)
             for index, square in enumerate(cells(blurry[0], parity=0)):
-                images.write_rgb(data / "trainA" / f"{name}_{index}_{shot}.png", square)
+                tensors.write_rgb(data / "trainA" / f"{name}_{index}_{shot}.png", square)
         for index, square in enumerate(cells(sharp[0], parity=1)):
-            images.write_rgb(data / "trainB" / f"{name}_{index}.png", square)
+            tensors.write_rgb(data / "trainB" / f"{name}_{index}.png", square)
     for name in TEST_SCENES:
         for shot in range(TEST_SHOTS):
             blurry, _ = camera.photograph_pair(scene(name)[None], rng)
-            images.write_rgb(data / "testA" / f"{name}_{shot}.png", blurry[0])
-            images.write_rgb(data / "testB" / f"{name}_{shot}.png", scene(name))
+            tensors.write_rgb(data / "testA" / f"{name}_{shot}.png", blurry[0])
+            tensors.write_rgb(data / "testB" / f"{name}_{shot}.png", scene(name))
 
 
 def run_seed(folder: Path, seed: int, overrides: list[str]) -> Scores:
@@ -124,10 +123,10 @@ def run_seed(folder: Path, seed: int, overrides: list[str]) -> Scores:
     scores: Scores = {method: {"psnr_db": [], "ssim": []} for method in METHODS}
     paths = images.find_images(data / "testA")
     for path in track(paths, "deblurring the held-out photographs", console=console):
-        blurry, truth = images.read_rgb(path), images.read_rgb(data / "testB" / path.name)
+        blurry, truth = tensors.read_rgb(path), tensors.read_rgb(data / "testB" / path.name)
         result = blur2blur.run(blurry)
         assert result.converted is not None
-        images.write_rgb(shown / "converted" / path.name, result.converted)
+        tensors.write_rgb(shown / "converted" / path.name, result.converted)
         outputs = {
             "input": blurry,
             "known-only": known_only(blurry),
@@ -135,9 +134,9 @@ def run_seed(folder: Path, seed: int, overrides: list[str]) -> Scores:
             "blur2blur": result.deblurred,
         }
         for method, output in outputs.items():
-            scores[method]["psnr_db"].append(float(image_quality.psnr_db(output, truth)))
-            scores[method]["ssim"].append(float(image_quality.ssim(output, truth)))
-            images.write_rgb(shown / method / path.name, output)
+            scores[method]["psnr_db"].append(tensors.psnr_db(output, truth))
+            scores[method]["ssim"].append(tensors.ssim(output, truth))
+            tensors.write_rgb(shown / method / path.name, output)
     return scores
 
 
@@ -187,10 +186,10 @@ def write_page(out: Path, folder: Path, seed: int, scores: Scores, note: str) ->
         shown=("input", "blur2blur"),
         notes=[note],
     )
-    shown = [images.read_rgb(folder / "images" / method / "astronaut_0.png") for method in METHODS]
-    truth = images.read_rgb(folder / "data" / "testB" / "astronaut_0.png")
+    shown = [tensors.read_rgb(folder / "images" / method / "astronaut_0.png") for method in METHODS]
+    truth = tensors.read_rgb(folder / "data" / "testB" / "astronaut_0.png")
     faces = [image[:, 20:212, 130:322] for image in (*shown, truth)]
-    images.write_rgb(out / "before_after.png", torch.cat(faces, dim=2))
+    tensors.write_rgb(out / "before_after.png", torch.cat(faces, dim=2))
 
 
 def main() -> None:

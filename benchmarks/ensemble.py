@@ -17,11 +17,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from blur2blur import images
+from blur2blur import images, tensors
 from blur2blur.blur import Camera, load_camera
 from blur2blur.files import write_text
 from blur2blur.inference import Pipeline
-from blur2blur.statistics import image_quality
 from blur2blur.weights import zoo
 from known_blur import blurred
 from machine import describe
@@ -66,7 +65,7 @@ def measure_seed(
 
 def compare(image: Tensor, sharp: Tensor) -> tuple[float, float]:
     """Return (PSNR in dB, SSIM)."""
-    return float(image_quality.psnr_db(image, sharp)), float(image_quality.ssim(image, sharp))
+    return tensors.psnr_db(image, sharp), tensors.ssim(image, sharp)
 
 
 def table(rows: Sequence[Scores], photographs: int) -> str:

@@ -24,10 +24,10 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from blur2blur import images, networks
+from blur2blur import networks, tensors
 from blur2blur.files import write_text
 from blur2blur.inference import Pipeline, folder
-from blur2blur.weights import checkpoints, zoo
+from blur2blur.weights import checkpoints, headers, zoo
 from machine import describe
 
 SCENES = ("astronaut", "chelsea", "coffee", "hubble_deep_field", "retina", "rocket")
@@ -79,7 +79,7 @@ def write_photographs(place: Path, options: argparse.Namespace) -> float:
         area, aspect = math.exp(drawn.uniform(least, most)) * 1e6, drawn.choice(ASPECTS)
         size = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
         pixels = enlarged(crop(drawn.choice(scenes), aspect, drawn), size)
-        images.write_rgb(place / f"{index:05d}{SUFFIXES[index % 2]}", pixels)
+        tensors.write_rgb(place / f"{index:05d}{SUFFIXES[index % 2]}", pixels)
         megapixels += size[0] * size[1] / 1e6
     return megapixels
 
@@ -104,7 +104,7 @@ def load(root: Path, options: argparse.Namespace) -> Pipeline:
     if options.network is None:
         return Pipeline.from_files(options.converter, options.deblurrer)
     network = networks.build(options.network)
-    header = checkpoints.Header(
+    header = headers.Header(
         role="deblurrer", network=options.network, options=network.options.model_dump()
     )
     checkpoints.save_network(root / "untrained.safetensors", network, header)
@@ -115,7 +115,7 @@ def measure(pipeline: Pipeline, jobs: Sequence[folder.Job]) -> dict[str, object]
     """Return seconds of the three ways, and MiB of resident memory before each photograph."""
     computation = 0.0
     for job in jobs:
-        pixels = images.read_rgb(job.source)
+        pixels = tensors.read_rgb(job.source)
         computation += seconds_of(lambda pixels=pixels: pipeline(pixels))
     memory_mib: list[float] = []
     failures: list[folder.Failure] = []

@@ -22,14 +22,13 @@ import torch
 from torch import Tensor
 
 import machine
-from blur2blur import images, load_kernel_extractor, networks
+from blur2blur import images, load_kernel_extractor, networks, tensors
 from blur2blur.blur import Camera, convolve, kernels, load_camera
 from blur2blur.blur.transfer import lay_blur, read_code
 from blur2blur.data.folders import layout
-from blur2blur.images import to_linear, to_srgb
 from blur2blur.networks import KernelWizard
 from blur2blur.networks.local_filter import estimate_kernels
-from blur2blur.statistics import image_quality
+from blur2blur.tensors import to_linear, to_srgb
 from blur2blur.training.sheets import sheet
 
 SIGMAS_PX = np.arange(0.4, 6.01, 0.2)
@@ -62,7 +61,7 @@ def main() -> None:
     torch.manual_seed(0)
     network = load_kernel_extractor(arguments.network)
     camera = Camera(load_camera(arguments.camera, arguments.set or KNOWN))
-    photographs = [images.read_rgb(path) for path in images.find_images(arguments.photos)]
+    photographs = [tensors.read_rgb(path) for path in images.find_images(arguments.photos)]
     print(machine.describe())
     of_seed = [measure(network, camera, photographs, seed) for seed in arguments.seeds]
     result = table(of_seed)
@@ -79,7 +78,7 @@ def main() -> None:
             print(f"{method:26} {statistics.mean(values):.2f} dB of {len(values)}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "kernel_transfer.json").write_text(json.dumps(result, indent=1) + "\n")
-    images.write_rgb(
+    tensors.write_rgb(
         arguments.out / "kernel_transfer.png",
         picture(network, camera, photographs, arguments.seeds[0]),
     )
@@ -171,7 +170,7 @@ def measure(
             )
         )
         for method, image in made.items():
-            scores[method].append(float(image_quality.psnr_db(image[None], truth[None])[0]))
+            scores[method].append(tensors.psnr_db(image, truth))
     return scores
 
 
@@ -179,7 +178,7 @@ def again(network: KernelWizard, pairs: Path) -> dict[str, list[float]]:
     """Return method -> PSNR [dB] of the blurry image of each pair, made from its sharp one."""
     scores: dict[str, list[float]] = {}
     for blurry_path, sharp_path in layout.find_pairs(pairs):
-        blurry, sharp = images.read_rgb(blurry_path), images.read_rgb(sharp_path)
+        blurry, sharp = tensors.read_rgb(blurry_path), tensors.read_rgb(sharp_path)
         lay = transferred(network, sharp, blurry)
         made = {
             "left sharp": sharp,
@@ -188,7 +187,7 @@ def again(network: KernelWizard, pairs: Path) -> dict[str, list[float]]:
             "own codes, their mean": lay(sharp, one_code=True),
         }
         for method, image in made.items():
-            psnr_db = float(image_quality.psnr_db(image[None], blurry[None])[0])
+            psnr_db = tensors.psnr_db(image, blurry)
             scores.setdefault(method, []).append(psnr_db)
     return scores
 
@@ -220,7 +219,7 @@ def picture(
     for sharp, blurry, target, truth in found:
         made = transferred(network, sharp, blurry)(target, one_code=True)
         gauss = gaussian(target, fitted_sigma(sharp, blurry))
-        psnr = [float(image_quality.psnr_db(each[None], truth[None])[0]) for each in (made, gauss)]
+        psnr = [tensors.psnr_db(each, truth) for each in (made, gauss)]
         gains.append(psnr[0] - psnr[1])
         images_of.append(
             {

@@ -12,11 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from blur2blur import images
+from blur2blur import images, tensors
 from blur2blur.blur import Camera, load_camera
 from blur2blur.inference import Pipeline
 from blur2blur.pyramid import pyramid
-from blur2blur.statistics import image_quality
 from blur2blur.weights import zoo
 from machine import describe
 
@@ -25,14 +24,14 @@ def blurred(folder: Path, camera: Camera, *, seed: int) -> Iterator[tuple[Tensor
     """Yield (blurry, sharp), 3 H W: half-size photographs under the camera's blur."""
     rng = torch.Generator().manual_seed(seed)
     for path in images.find_images(folder):
-        sharp = pyramid(images.read_rgb(path)[None], 2)[0]
+        sharp = pyramid(tensors.read_rgb(path)[None], 2)[0]
         yield camera.blur(sharp, rng)[0], sharp[0]
 
 
 def paired(blurry: Path, sharp: Path) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (blurry, sharp), 3 H W, of equal names."""
     for path in images.find_images(blurry):
-        yield images.read_rgb(path), images.read_rgb(sharp / path.name)
+        yield tensors.read_rgb(path), tensors.read_rgb(sharp / path.name)
 
 
 def measure(pipeline: Pipeline, pairs: Iterator[tuple[Tensor, Tensor]], title: str) -> None:
@@ -43,8 +42,8 @@ def measure(pipeline: Pipeline, pairs: Iterator[tuple[Tensor, Tensor]], title: s
         for scores, image in ((before, blurry), (after, pipeline(blurry))):
             scores.append(
                 (
-                    float(image_quality.psnr_db(image, sharp)),
-                    float(image_quality.ssim(image, sharp)),
+                    tensors.psnr_db(image, sharp),
+                    tensors.ssim(image, sharp),
                 )
             )
     worse = sum(out[0] < into[0] for into, out in zip(before, after, strict=True))

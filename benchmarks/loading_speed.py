@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import machine
-from blur2blur import images
+from blur2blur import images, tensors
 from blur2blur.data.samples.datasets import Sample, StepSampler, UnpairedBlur
 
 SCENES = ("astronaut", "coffee", "hubble_deep_field", "rocket")
@@ -90,7 +90,7 @@ def write_photographs(folder: Path) -> None:
     for scene in SCENES:
         pixels = torch.from_numpy(getattr(skimage.data, scene)()[..., :3]).permute(2, 0, 1) / 255
         large = torch.nn.functional.interpolate(pixels[None], size=SIZE_PX, mode="bicubic")[0]
-        images.write_rgb(folder / f"{scene}.jpg", large.clamp(0, 1))
+        tensors.write_rgb(folder / f"{scene}.jpg", large.clamp(0, 1))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,9 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from blur2blur import images
+from blur2blur import images, tensors
 from blur2blur.blur import Camera, load_camera
 from blur2blur.inference import Pipeline
-from blur2blur.statistics import image_quality
 from machine import describe
 
 EXTENTS_PX = (5, 15, 30, 60)
@@ -51,7 +50,7 @@ class Score:
 def real_pairs(folder: Path) -> Pairs:
     """Return (name, blurry, sharp), 3 H W."""
     return [
-        (path.name, images.read_rgb(path), images.read_rgb(folder / "sharp" / path.name))
+        (path.name, tensors.read_rgb(path), tensors.read_rgb(folder / "sharp" / path.name))
         for path in images.find_images(folder / "blur")
     ]
 
@@ -62,7 +61,7 @@ def simulated(folder: Path, camera: str, overrides: Sequence[str], *, seed: int)
     pairs: list[tuple[str, Tensor, Tensor]] = []
     for index, path in enumerate(images.find_images(folder)):
         rng = torch.Generator().manual_seed(1000 * seed + index)
-        sharp = images.read_rgb(path)[None]
+        sharp = tensors.read_rgb(path)[None]
         exposure = taker.draw(1, rng, *sharp.shape[-2:])
         light = taker.light(sharp, exposure, rng)
         blurry = taker.develop(taker.expose(light, exposure), exposure, rng)
@@ -85,7 +84,7 @@ def sets(real: Path | None, photos: Path, seed: int) -> Iterator[tuple[str, Pair
         fixed = f"extent_px={extent}"
         yield f"{extent} px", simulated(photos, "known", [*plain, fixed], seed=seed)
         yield f"{extent} px, phone", simulated(photos, "known", [*phone, fixed], seed=seed)
-    sharp = [(path.name, images.read_rgb(path)) for path in images.find_images(photos)]
+    sharp = [(path.name, tensors.read_rgb(path)) for path in images.find_images(photos)]
     yield "sharp", [(name, image, image) for name, image in sharp]
 
 
@@ -93,8 +92,7 @@ def measure(name: str, pairs: Pairs, pipeline: Pipeline, pair: str, scale: str) 
     """Yield the scores of one set."""
     for image, blurry, sharp in track(pairs, f"{name} {pair} {scale}", transient=True):
         before, after = (
-            min(UNCHANGED_DB, float(image_quality.psnr_db(each, sharp)))
-            for each in (blurry, pipeline(blurry))
+            min(UNCHANGED_DB, tensors.psnr_db(each, sharp)) for each in (blurry, pipeline(blurry))
         )
         yield Score(
             images=name, name=image, pair=pair, scale=scale, input_db=before, output_db=after

@@ -19,7 +19,7 @@ import skimage.data
 import torch
 
 import machine
-from blur2blur import images, settings
+from blur2blur import settings, tensors
 from blur2blur.training import launch
 from blur2blur.training.settings import (
     ConverterSettings,
@@ -96,7 +96,7 @@ def write_photographs(data: Path) -> None:
             pixels[None], scale_factor=scale, mode="bicubic", antialias=True
         )[0]
         for folder in ("trainA", "trainB", "trainC", "trainD"):
-            images.write_rgb(data / folder / f"{scene}.jpg", pixels.clamp(0, 1))
+            tensors.write_rgb(data / folder / f"{scene}.jpg", pixels.clamp(0, 1))
 
 
 if __name__ == "__main__":

@@ -21,13 +21,13 @@ import torch
 from lightning.fabric import Fabric
 
 import machine
-from blur2blur import images, networks, settings
+from blur2blur import networks, settings, tensors
 from blur2blur.blur import Camera, load_camera
 from blur2blur.data.samples.datasets import Pairs
 from blur2blur.training import code_bank, launch
 from blur2blur.training.converter_adversarial import AdversarialConverterTask
 from blur2blur.training.settings import ConverterSettings, KernelSettings
-from blur2blur.weights import checkpoints
+from blur2blur.weights import checkpoints, headers
 
 SCENES = ("astronaut", "coffee", "hubble_deep_field", "retina", "rocket")
 REPEATS = 7
@@ -48,7 +48,7 @@ def main() -> None:
         network = networks.build_any("kernel_wizard", **options).eval().to(device)
         assert isinstance(network, networks.KernelWizard)
         weights = folder / "kernel.safetensors"
-        header = checkpoints.Header(role="kernel", network="kernel_wizard", options=options)
+        header = headers.Header(role="kernel", network="kernel_wizard", options=options)
         checkpoints.save_network(weights, network, header)
         pairs = dict(launch.known_pairs(folder / "data"))
         code_bank.cache_folder = lambda: folder / "cache"
@@ -134,7 +134,7 @@ def write_pairs(data: Path) -> None:
         for folder, image in zip(
             ("trainA", "trainB", "trainC", "trainD"), (blurry, sharp) * 2, strict=True
         ):
-            images.write_rgb(data / folder / f"{scene}.png", image[0])
+            tensors.write_rgb(data / folder / f"{scene}.png", image[0])
 
 
 if __name__ == "__main__":

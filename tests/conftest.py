@@ -8,7 +8,7 @@ import pytest
 import skimage.data
 import torch
 
-from blur2blur import images
+from blur2blur import tensors
 from blur2blur.inference import backends
 
 can_take_over = backends._can_take_over
@@ -53,7 +53,7 @@ def make_camera_folder(root: Path) -> Path:
         for index, crop in enumerate(crops(name, 4, 96)):
             blurry = folder in ("trainA", "trainC", "testA")
             pixels = torch.nn.functional.avg_pool2d(crop[None], 3, 1, 1)[0] if blurry else crop
-            images.write_rgb(root / folder / f"{index}.png", pixels)
+            tensors.write_rgb(root / folder / f"{index}.png", pixels)
     return root
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from blur2blur import networks
-from blur2blur.weights import checkpoints
+from blur2blur.weights import checkpoints, headers
 
 
 def write_extractor(path: Path, *, seed: int = 0, vae: bool = False) -> str:
@@ -16,6 +16,6 @@ def write_extractor(path: Path, *, seed: int = 0, vae: bool = False) -> str:
         trunk_blocks=1, identity_start=False, vae=vae,
     )  # fmt: skip
     options = network.options.model_dump()
-    header = checkpoints.Header(role="kernel", network="kernel_wizard", options=options)
+    header = headers.Header(role="kernel", network="kernel_wizard", options=options)
     checkpoints.save_network(path, network, header)
     return str(path)

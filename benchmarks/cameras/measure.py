@@ -6,14 +6,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from blur2blur import images
+from blur2blur import images, tensors
 from blur2blur.blur import Camera as SimulatedCamera
 from blur2blur.blur import convolve, load_camera
 from blur2blur.files import write_text
-from blur2blur.images import to_linear, to_srgb
 from blur2blur.inference import Pipeline
 from blur2blur.pyramid import pyramid
-from blur2blur.statistics import image_quality
+from blur2blur.tensors import to_linear, to_srgb
 
 KNOWN_DRAWS = 16
 CONVERTED_PHOTOGRAPHS = 8  # whose blur is searched among that many known blurs
@@ -33,8 +32,8 @@ def measure(pipelines: dict[str, Pipeline], test: Path, known_camera: str, out: 
             continue
         shown = SimulatedCamera(load_camera(known_camera))
         for index, blurry_path in enumerate(images.find_images(test / "blurry")):
-            blurry = images.read_rgb(blurry_path)
-            truth = images.read_rgb(test / "sharp" / blurry_path.name)
+            blurry = tensors.read_rgb(blurry_path)
+            truth = tensors.read_rgb(test / "sharp" / blurry_path.name)
             row: Row = {"method": method, "image": blurry_path.stem}
             result = blurry
             if method != "input":
@@ -44,11 +43,13 @@ def measure(pipelines: dict[str, Pipeline], test: Path, known_camera: str, out: 
                     row |= _conversion(made.converted, blurry)
                     if index < CONVERTED_PHOTOGRAPHS:
                         row |= _nearest_known(made.converted, blurry, truth, shown)
-                    images.write_rgb(out / f"{method}-converted" / blurry_path.name, made.converted)
-            row["psnr_db"] = float(image_quality.psnr_db(result, truth))
-            row["ssim"] = float(image_quality.ssim(result, truth))
+                    tensors.write_rgb(
+                        out / f"{method}-converted" / blurry_path.name, made.converted
+                    )
+            row["psnr_db"] = tensors.psnr_db(result, truth)
+            row["ssim"] = tensors.ssim(result, truth)
             rows.append(row)
-            images.write_rgb(out / method / blurry_path.name, result)
+            tensors.write_rgb(out / method / blurry_path.name, result)
         write_text(path, json.dumps(rows, indent=1))
     return rows
 
@@ -69,5 +70,5 @@ def _nearest_known(
     for kernel in kernels:
         known = to_srgb(convolve(light, kernel[None]).clamp(0, 1))[0]
         for name, image in (("converted_psnr_db", converted), ("unconverted_psnr_db", blurry)):
-            best[name] = max(best[name], float(image_quality.psnr_db(image, known)))
+            best[name] = max(best[name], tensors.psnr_db(image, known))
     return {**best}

@@ -13,7 +13,7 @@ from blur2blur.files import write_text
 from blur2blur.inference import Pipeline
 from blur2blur.training import launch, loop
 from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
-from blur2blur.weights import zoo
+from blur2blur.weights import loading
 
 MINUTES = "minutes.txt"
 EXACT = {"backend": "eager", "precision": "fp32"}
@@ -54,7 +54,7 @@ class Camera:
 
     def pipelines(self) -> dict[str, Pipeline]:
         """Return what each trained method makes of a photograph."""
-        known = zoo.load_deblurrer(self.shared["known-only"])
+        known = loading.load_deblurrer(self.shared["known-only"])
         made = {"known-only": Pipeline(known, **EXACT)}
         aware = self._best("camera-aware")
         made["camera-aware"] = Pipeline.from_files(deblurrer=aware, **EXACT)
@@ -68,7 +68,9 @@ class Camera:
         for method in ("direct", "cyclegan", "upper-bound"):
             if self._best(method).exists():
                 role = "converter" if method == "cyclegan" else "deblurrer"
-                made[method] = Pipeline(zoo.load_own(str(self._best(method)), role=role), **EXACT)
+                made[method] = Pipeline(
+                    loading.load_own(str(self._best(method)), role=role), **EXACT
+                )
         return made
 
     def minutes(self, method: str) -> float | None:

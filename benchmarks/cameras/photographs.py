@@ -8,7 +8,7 @@ import torch
 from benchmarks.cameras.scale import Scale
 from torch import Tensor
 
-from blur2blur import images
+from blur2blur import images, tensors
 from blur2blur.blur import Camera, load_camera
 from blur2blur.data.folders import layout
 
@@ -72,16 +72,16 @@ def take(sources: Sources, name: str, scale: Scale, seed: int, folder: Path) -> 
             blurry, steady = (shot[0] for shot in camera.photograph_pair(sharp[None], rng))
             file = f"{path.stem}.png"
             if index % 2:
-                images.write_rgb(folder / "trainB" / file, steady)
+                tensors.write_rgb(folder / "trainB" / file, steady)
             else:
-                images.write_rgb(folder / "trainA" / file, blurry)
-                images.write_rgb(folder / "pairs" / "blurry" / file, blurry)
-                images.write_rgb(folder / "pairs" / "sharp" / file, steady)
+                tensors.write_rgb(folder / "trainA" / file, blurry)
+                tensors.write_rgb(folder / "pairs" / "blurry" / file, blurry)
+                tensors.write_rgb(folder / "pairs" / "sharp" / file, steady)
         for test, paths in sources.tests.items():
             for path, sharp in _shrunken(paths, scale.shrink):
                 pair = camera.photograph_pair(sharp[None], rng)
                 for kind, shot in zip(("blurry", "sharp"), pair, strict=True):
-                    images.write_rgb(folder / test / kind / f"{path.stem}.png", shot[0])
+                    tensors.write_rgb(folder / test / kind / f"{path.stem}.png", shot[0])
     (folder / _DONE).touch()
 
 
@@ -90,7 +90,7 @@ def _take_frames(pairs: Path, shrink: int, folder: Path) -> None:
     training = 0
     for blurry_path, sharp_path in layout.find_pairs(pairs):
         blurry, sharp = (
-            _shrink(images.read_rgb(path), shrink) for path in (blurry_path, sharp_path)
+            _shrink(tensors.read_rgb(path), shrink) for path in (blurry_path, sharp_path)
         )
         if not blurry_path.name.startswith(_TRAINING_SCENE):
             targets = {"report/blurry": blurry, "report/sharp": sharp}
@@ -100,12 +100,12 @@ def _take_frames(pairs: Path, shrink: int, folder: Path) -> None:
             targets = {"trainA": blurry, "pairs/blurry": blurry, "pairs/sharp": sharp}
         training += blurry_path.name.startswith(_TRAINING_SCENE)
         for target, image in targets.items():
-            images.write_rgb(folder / target / f"{blurry_path.stem}.png", image)
+            tensors.write_rgb(folder / target / f"{blurry_path.stem}.png", image)
 
 
 def _shrunken(paths: Sequence[Path], shrink: int) -> Iterator[tuple[Path, Tensor]]:
     for path in paths:
-        yield path, _shrink(images.read_rgb(path), shrink)
+        yield path, _shrink(tensors.read_rgb(path), shrink)
 
 
 def _shrink(image: Tensor, factor: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from benchmarks.cameras.scale import METHODS
 from torch import Tensor
 
-from blur2blur import images
+from blur2blur import tensors
 from blur2blur.files import write_text
 from blur2blur.training.sheets import sheet
 
@@ -186,14 +186,14 @@ def _write_sheet(folder: Path, test: str, measured: list[Row], path: Path) -> No
     chosen = [gains[-1][1], gains[len(gains) // 2][1], gains[0][1]]
     columns: dict[str, list[Tensor]] = {}
     for image in chosen:
-        truth = images.read_rgb(folder / "data" / test / "sharp" / f"{image}.png")
+        truth = tensors.read_rgb(folder / "data" / test / "sharp" / f"{image}.png")
         top, left = _busiest(truth)
         for name in (*SHOWN, "truth"):
             source = folder / test / name / f"{image}.png"
-            picture = truth if name == "truth" else images.read_rgb(source)
+            picture = truth if name == "truth" else tensors.read_rgb(source)
             crop = picture[:, top : top + CELL_PX, left : left + CELL_PX]
             columns.setdefault(name, []).append(crop)
-    images.write_rgb(path, sheet(columns))
+    tensors.write_rgb(path, sheet(columns))
 
 
 def _busiest(image: Tensor) -> tuple[int, int]:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from blur2blur import networks
-from blur2blur.inference.chain import Chain
+from blur2blur.inference.exporting.chain import Chain
 from blur2blur.networks import ImageNetwork
-from blur2blur.weights import zoo
+from blur2blur.weights import loading, zoo
 
 SHIPPED = "shipped"
 NETWORKS = ("mimo_unet", "mimo_unet_plus", "nafnet", SHIPPED)
@@ -77,8 +77,8 @@ def build(network: str, part: str) -> list[ImageNetwork]:
     identity, so that precision can be judged.
     """
     if network == SHIPPED:
-        converter = zoo.load_own(zoo.DEFAULT_CONVERTER, role="converter")
-        deblurrer = zoo.load_own(zoo.DEFAULT_DEBLURRER, role="deblurrer")
+        converter = loading.load_own(zoo.DEFAULT_CONVERTER, role="converter")
+        deblurrer = loading.load_own(zoo.DEFAULT_DEBLURRER, role="deblurrer")
     else:
         torch.manual_seed(0)
         converter = networks.build("mimo_unet", identity_start=False)

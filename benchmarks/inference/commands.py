@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from benchmarks.inference.cases import SHIPPED, photograph
 
-from blur2blur import images, networks
-from blur2blur.weights import checkpoints, zoo
+from blur2blur import networks, tensors
+from blur2blur.weights import checkpoints, headers, zoo
 
 ROOT = Path(__file__).parents[2]
 Row = dict[str, str | float]
@@ -70,7 +70,7 @@ def _deblur(
     out = out.resolve()
     source = out / f"photograph-{sides[1]}x{sides[0]}.jpg"
     if not source.exists():
-        images.write_rgb(source, photograph(*sides))
+        tensors.write_rgb(source, photograph(*sides))
     command = [
         *[sys.executable, "-c", COMMAND],
         *["deblur", str(source), "-o", str(out / "deblurred")],
@@ -96,7 +96,7 @@ def _weights(out: Path, role: str, name: str) -> Path | str:
     if not path.exists():
         torch.manual_seed(0)
         network = networks.build("mimo_unet" if role == "converter" else name)
-        header = checkpoints.Header(
+        header = headers.Header(
             role=role, network=network.name, options=network.options.model_dump()
         )
         checkpoints.save_network(path, network, header)

@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 from benchmarks.inference.cases import build, photograph
+from blur2blur.inference.backends.eager import eager_restore
+from blur2blur.inference.quiet_openvino import load_openvino
 from torch import Tensor, nn
 
-from blur2blur.inference.backends.eager import eager_restore
 from blur2blur.inference.backends.precision import DTYPES
-from blur2blur.inference.chain import Chain
+from blur2blur.inference.exporting.chain import Chain
 from blur2blur.inference.exporting.write import write_openvino
-from blur2blur.inference.quiet_openvino import load_openvino
 
 OTHER = "all else (additions, resizing, joining, change of type, 1x1 of the fusions)"
 Row = dict[str, str | float | None]

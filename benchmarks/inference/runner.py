@@ -20,7 +20,7 @@ from benchmarks.inference.cases import BASELINE, NETWORKS, PARTS, SIZES, WAYS, C
 
 from blur2blur.files import write_text
 from blur2blur.inference.backends.precision import cpu_computes_bf16
-from blur2blur.inference.chain import Chain
+from blur2blur.inference.exporting.chain import Chain
 
 # Of the memory that is free, what a measurement may be expected to need.
 MEMORY_SHARE = 0.8

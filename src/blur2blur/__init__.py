@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from blur2blur.blur.transfer import transfer_blur
     from blur2blur.evaluation import evaluate
     from blur2blur.inference import Pipeline
-    from blur2blur.weights.zoo import load_kernel_extractor
+    from blur2blur.weights.loading import load_kernel_extractor
 
     __version__: str
 
@@ -43,7 +43,7 @@ _HOMES = {
     "Pipeline": "blur2blur.inference",
     "evaluate": "blur2blur.evaluation.compare",
     "load_camera": "blur2blur.blur",
-    "load_kernel_extractor": "blur2blur.weights.zoo",
+    "load_kernel_extractor": "blur2blur.weights.loading",
     "transfer_blur": "blur2blur.blur.transfer",
 }
 

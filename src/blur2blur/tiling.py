@@ -9,13 +9,47 @@ result tiled and untiled; one that sees further gives a smooth passage instead o
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from blur2blur.errors import ConfigError
 
+Pixels = NDArray[np.floating[Any]]
+"""An image of the core: float32 `H W C`, sRGB in [0, 1] unless a name says otherwise."""
+
 MAX_BLEND_PX = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeRule:
+    """The image sides a network accepts: multiples of `multiple`, at least `minimum` pixels."""
+
+    multiple: int
+    minimum: int
+
+    def padded(self, height: int, width: int) -> tuple[int, int]:
+        """Return the smallest allowed (height, width) that holds the given one."""
+        return self._padded_side(height), self._padded_side(width)
+
+    def _padded_side(self, side: int) -> int:
+        return -(-max(side, self.minimum) // self.multiple) * self.multiple
+
+
+def pad_to_rule(tiles: Pixels, rule: SizeRule) -> Pixels:
+    """Extend N H W C at the bottom and right to an allowed size; crop back by slicing.
+
+    Mirrors the image where it is large enough to be mirrored, else repeats its last row or column.
+    """
+    height, width = tiles.shape[1:3]
+    padded_height, padded_width = rule.padded(height, width)
+    for axis, side, padded in ((1, height, padded_height), (2, width, padded_width)):
+        if padded > side:
+            widths = [(0, 0)] * 4
+            widths[axis] = (0, padded - side)
+            tiles = np.pad(tiles, widths, mode="reflect" if padded < 2 * side else "edge")
+    return tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,40 +127,40 @@ def plan_axis(length: int, *, tile_px: int, overlap_px: int, align: int = 1) -> 
 
 
 def process_tiles(
-    image: Tensor,
-    function: Callable[..., Tensor],
+    image: Pixels,
+    function: Callable[..., Pixels],
     *,
-    guide: Tensor | None = None,
+    guide: Pixels | None = None,
     tile_px: int,
     overlap_px: int,
     align: int = 1,
     batch_size: int = 1,
-    out: Tensor | None = None,
+    out: Pixels | None = None,
     on_tile: Callable[[int, int], None] | None = None,
-) -> Tensor:
+) -> Pixels:
     """Apply `function` tile by tile and return the blended whole.
 
     Besides `image` and the result, one row of tiles is held in memory.
 
     Args:
-        image: B C H W, any range.
-        function: maps N C h w to N C' h w on any device; N is B times at most `batch_size`.
-        guide: B G H/align W/align, where given: what `function` is given of it with each tile.
+        image: H W C, any range.
+        function: maps N h w C to N h w C', N being at most `batch_size`.
+        guide: H/align W/align G, where given: what `function` is given of it with each tile.
         tile_px: longest side of a tile in pixels.
         overlap_px: pixels that neighbours share. Tiled equals untiled (to float rounding) from
             2 r + `MAX_BLEND_PX` on, where r is the receptive field's radius in pixels.
         align: tiles start on multiples of this, the function's total stride.
         batch_size: how many tiles of equal size are processed at once.
-        out: B C' H W, where to write the result; may be `image` itself. None for a new tensor.
+        out: H W C', where to write the result; may be `image` itself. None for a new array.
         on_tile: told (tiles done, tiles in all) after each batch.
 
     Returns:
-        B C' H W with the type and device of `image`.
+        float32 H W C'.
 
     Raises:
-        ConfigError: a tile that is not larger than the overlap.
+        ConfigError: a tile that is not larger than the overlap, or an image without pixels.
     """
-    batch, _, height, width = image.shape
+    height, width, _ = image.shape
     if height * width == 0:
         raise ConfigError(f"an image of {width} x {height} pixels has nothing to process")
     rows = plan_axis(height, tile_px=tile_px, overlap_px=overlap_px, align=align)
@@ -134,57 +168,58 @@ def process_tiles(
     done, total = 0, len(rows) * len(columns)
     output, strip = out, None
     # rows that the row of tiles above has too, kept apart: the result is perhaps written over them
-    shared = image[..., :0, :]
+    shared = image[:0]
     for row, row_below in itertools.zip_longest(rows, rows[1:]):
-        fresh = image[..., row.start + shared.shape[-2] : row.stop, :]
+        fresh = image[row.start + len(shared) : row.stop]
         for group in _equal_batches(columns, batch_size):
             arguments = [_cut((shared, fresh), group)]
             if guide is not None:
-                cells = [guide[..., row.cells(align), column.cells(align)] for column in group]
-                arguments.append(torch.cat(cells))
+                cells = [guide[row.cells(align), column.cells(align)] for column in group]
+                arguments.append(np.stack(cells))
             results = function(*arguments)
+            channels = results.shape[-1]
             if output is None:
-                output = image.new_empty(batch, results.shape[1], height, width)
-            if strip is None or strip.shape[-2] != row.size:
+                output = np.empty((height, width, channels), np.float32)
+            if strip is None or len(strip) != row.size:
                 # one row of tiles is the result itself, unless that is perhaps written over it
                 alone = len(rows) == 1 and out is None
-                strip = output if alone else output.new_empty(*output.shape[:2], row.size, width)
-            for column, result in zip(group, results.split(batch), strict=True):
-                _paste(strip, result.to(strip), column, dim=-1)
+                strip = output if alone else np.empty((row.size, width, channels), np.float32)
+            for column, result in zip(group, results, strict=True):
+                _paste(strip, result, column, axis=1)
             done += len(group)
             if on_tile is not None:
                 on_tile(done, total)
         if row_below is not None:
             first = row_below.start - row.start
-            first_fresh = max(0, first - shared.shape[-2])
-            shared = torch.cat([shared[..., first:, :], fresh[..., first_fresh:, :]], dim=-2)
+            first_fresh = max(0, first - len(shared))
+            shared = np.concatenate([shared[first:], fresh[first_fresh:]])
         assert output is not None
         assert strip is not None
-        _paste(output, strip, row, dim=-2)
+        _paste(output, strip, row, axis=0)
     assert output is not None
     return output
 
 
-def _cut(parts: Sequence[Tensor], spans: Sequence[Span]) -> Tensor:
+def _cut(parts: Sequence[Pixels], spans: Sequence[Span]) -> Pixels:
     """Return one tile for each span, of parts that lie one below the other, as one batch."""
-    tiles = [torch.cat([part[..., span.pixels] for part in parts], dim=-2) for span in spans]
-    return tiles[0] if len(tiles) == 1 else torch.cat(tiles)
+    return np.stack([np.concatenate([part[:, span.pixels] for part in parts]) for span in spans])
 
 
-def _paste(target: Tensor, tile: Tensor, span: Span, *, dim: int) -> None:
-    """Fade `tile` in over what `target` already holds along `dim`, then write the rest of it."""
+def _paste(target: Pixels, tile: Pixels, span: Span, *, axis: int) -> None:
+    """Fade `tile` in over what `target` already holds along `axis`, then write the rest of it."""
+
+    def part(image: Pixels, start: int, stop: int) -> Pixels:
+        return image[start:stop] if axis == 0 else image[:, start:stop]
+
     blend = span.blend_stop - span.blend_start
     if blend > 0:
-        weight = (torch.arange(blend, dtype=target.dtype, device=target.device) + 0.5) / blend
-        # lerp, not a weighted sum: where both tiles agree the value stays exactly what it was
-        target.narrow(dim, span.blend_start, blend).lerp_(
-            tile.narrow(dim, span.blend_start - span.start, blend),
-            weight if dim == -1 else weight[:, None],
-        )
-    keep = span.keep_stop - span.blend_stop
-    target.narrow(dim, span.blend_stop, keep).copy_(
-        tile.narrow(dim, span.blend_stop - span.start, keep)
-    )
+        weight = ((np.arange(blend, dtype=np.float32) + 0.5) / blend)[:, None]
+        under = part(target, span.blend_start, span.blend_stop)
+        over = part(tile, span.blend_start - span.start, span.blend_stop - span.start)
+        # by the difference: where both tiles agree the value stays exactly what it was
+        under += (weight[..., None] if axis == 0 else weight) * (over - under)
+    kept = part(tile, span.blend_stop - span.start, span.keep_stop - span.start)
+    part(target, span.blend_stop, span.keep_stop)[...] = kept
 
 
 def _equal_batches(spans: Sequence[Span], batch_size: int) -> Iterator[list[Span]]:

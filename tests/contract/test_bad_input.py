@@ -16,10 +16,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from blur2blur import images, networks
+from blur2blur import networks, tensors
 from blur2blur.cli import main
 from blur2blur.inference import folder as inference_folder
-from blur2blur.weights import checkpoints, zoo
+from blur2blur.weights import checkpoints, headers, zoo
 
 TINY = [
     "network.options.base_channels=4",
@@ -102,15 +102,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     for folder in ("trainA", "trainB", "trainC", "trainD"):
         for name in ("0.png", "1.png"):
-            images.write_rgb(root / "data" / folder / name, torch.rand(3, SIDE_PX, SIDE_PX))
+            tensors.write_rgb(root / "data" / folder / name, torch.rand(3, SIDE_PX, SIDE_PX))
     for name in ("0.png", "1.png", "2.png"):
-        images.write_rgb(root / "photos" / name, torch.rand(3, 20, 24))
+        tensors.write_rgb(root / "photos" / name, torch.rand(3, 20, 24))
     for role, scales in (("deblurrer", 1), ("converter", 3)):
         network = networks.build(
             "nafnet", width=4, encoder_blocks=[1, 1], decoder_blocks=[1, 1], scales=scales
         )
         options = network.options.model_dump()
-        header = checkpoints.Header(role=role, network="nafnet", options=options)
+        header = headers.Header(role=role, network="nafnet", options=options)
         checkpoints.save_network(root / f"{role}.safetensors", network, header)
     (root / "notes.txt").write_text("mine")
     (root / "empty").mkdir()
@@ -291,7 +291,7 @@ class TestSizesAndPairs:
         ],
     )
     def test_smaller_than_the_crop(self, command, place: Path, verb: str, folder: str):
-        images.write_rgb(place / "data" / folder / "0.png", torch.rand(3, 60, 200))
+        tensors.write_rgb(place / "data" / folder / "0.png", torch.rand(3, 60, 200))
         outcome = command(READS_DATA[verb]("data"))
         assert outcome.code == 2
         for words in (f"{folder}/0.png", "smaller than the crop of 64 px", "remove"):
@@ -299,7 +299,7 @@ class TestSizesAndPairs:
         assert not (place / "out").exists()
 
     def test_as_large_as_the_crop_but_not_its_margins(self, refused, place: Path):
-        images.write_rgb(place / "data" / "trainB" / "0.png", torch.rand(3, 70, 70))
+        tensors.write_rgb(place / "data" / "trainB" / "0.png", torch.rand(3, 70, 70))
         refused(train("deblurrer"), "data/trainB/0.png is 70x70", "6 px of margin")
 
     def test_smaller_after_shrinking(self, refused):
@@ -317,7 +317,7 @@ class TestSizesAndPairs:
         for words in ("trainC/1.png", "trainD/2.png", "no partner of the same name"):
             assert words in outcome.err
         (place / "data/trainD/2.png").unlink()
-        images.write_rgb(place / "data/trainD/1.png", torch.rand(3, SIDE_PX, SIDE_PX + 1))
+        tensors.write_rgb(place / "data/trainD/1.png", torch.rand(3, SIDE_PX, SIDE_PX + 1))
         outcome = command(arguments)
         assert outcome.code == 2
         for words in ("trainC/1.png is 78x78", "trainD/1.png", "79x78"):
@@ -329,7 +329,7 @@ class TestSizesAndPairs:
 
     def test_truth_of_another_size(self, command, place: Path):
         shutil.copytree(place / "photos", place / "truth")
-        images.write_rgb(place / "truth" / "1.png", torch.rand(3, 20, 25))
+        tensors.write_rgb(place / "truth" / "1.png", torch.rand(3, 20, 25))
         outcome = command(["evaluate", "photos", "--truth", "truth", "-o", "out"])
         assert outcome.code == 1
         (problem,) = [line for line in outcome.err.splitlines() if line.startswith("  ")]

@@ -9,7 +9,7 @@ from benchmarks.cameras import adaptation as adaptation_benchmark
 from benchmarks.cameras.report import gap_closed
 from benchmarks.cameras.runner import main
 
-from blur2blur import images
+from blur2blur import tensors
 from blur2blur.training.simulation import prepare
 
 SMALL = """
@@ -62,7 +62,7 @@ def test_one_command_makes_rows_tables_and_pictures_and_goes_on(tmp_path, capfd,
     for index in range(10):
         top, left = divmod(index, 4)
         crop = pixels[:, top * 160 : top * 160 + 176, left * 110 : left * 110 + 176]
-        images.write_rgb(tmp_path / "photos" / f"{index}.png", crop)
+        tensors.write_rgb(tmp_path / "photos" / f"{index}.png", crop)
     (tmp_path / "tiny.toml").write_text(SCALE)
     words = [
         *("--scale", str(tmp_path / "tiny.toml"), "--photos", str(tmp_path / "photos")),

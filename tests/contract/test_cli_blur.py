@@ -10,7 +10,7 @@ import skimage.data
 import torch
 from typer.testing import CliRunner, Result
 
-from blur2blur import images
+from blur2blur import images, tensors
 from blur2blur.blur import load_camera
 from blur2blur.blur.pairs import synth
 from blur2blur.blur.pairs.plans import Planned
@@ -33,8 +33,8 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     picture = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1) / 255
     (folder / "trip").mkdir(parents=True)
-    images.write_rgb(folder / "a.png", picture[:, 100:140, 200:250])
-    images.write_rgb(folder / "trip" / "b.jpg", picture[:, 200:237, 200:231])
+    tensors.write_rgb(folder / "a.png", picture[:, 100:140, 200:250])
+    tensors.write_rgb(folder / "trip" / "b.jpg", picture[:, 200:237, 200:231])
     return folder
 
 
@@ -58,8 +58,8 @@ def test_pairs_kernels_and_record(photos: Path, tmp_path: Path):
     assert record["seed"] == 3
     assert record["camera"] == load_camera("known-small").model_dump(mode="json")
     assert record["version"]
-    sharp, blurry = (images.read_rgb(out / f / "a.png") for f in ("sharp", "blurry"))
-    torch.testing.assert_close(sharp, images.read_rgb(photos / "a.png"))
+    sharp, blurry = (tensors.read_rgb(out / f / "a.png") for f in ("sharp", "blurry"))
+    torch.testing.assert_close(sharp, tensors.read_rgb(photos / "a.png"))
     kernel = np.load(out / "kernels" / "a.npz")["kernels"]
     assert kernel.shape[:2] == (1, 1)
     blurred = synth.Camera(load_camera("known-small"))
@@ -130,18 +130,18 @@ def test_one_bad_file_is_named_and_the_rest_is_done(photos: Path, tmp_path: Path
 
 
 def test_photographs_that_differ_in_the_suffix_alone_keep_both(photos: Path, tmp_path: Path):
-    images.write_rgb(photos / "a.jpg", images.read_rgb(photos / "a.png"))
+    tensors.write_rgb(photos / "a.jpg", tensors.read_rgb(photos / "a.png"))
     _run(photos, "-o", tmp_path / "out")
     names = sorted(path.name for path in (tmp_path / "out" / "sharp").iterdir())
     assert names == ["a_jpg.png", "a_png.png", "trip_b.png"]
-    images.write_rgb(photos / "trip_b.jpg", images.read_rgb(photos / "a.png"))
+    tensors.write_rgb(photos / "trip_b.jpg", tensors.read_rgb(photos / "a.png"))
     with pytest.raises(DataError, match="rename one"):
         _run(photos, "-o", tmp_path / "other")
 
 
 @pytest.mark.parametrize("name", ["known", "phone", "dashcam"])
 def test_one_pixel_is_a_photograph(name: str, tmp_path: Path):
-    images.write_rgb(tmp_path / "dot" / "dot.png", torch.full((3, 1, 1), 0.5))
+    tensors.write_rgb(tmp_path / "dot" / "dot.png", torch.full((3, 1, 1), 0.5))
     result = _run(tmp_path / "dot", "-o", tmp_path / "out", "--camera", name)
     assert result.exit_code == 0
     assert images.read_size(tmp_path / "out" / "blurry" / "dot.png") == (1, 1)
@@ -164,7 +164,7 @@ def test_wrong_folders_are_refused(photos: Path, tmp_path: Path):
 
 def test_foreign_files_and_a_damaged_record_are_not_overwritten(photos: Path, tmp_path: Path):
     out = tmp_path / "out"
-    images.write_rgb(out / "sharp" / "mine.png", torch.zeros(3, 2, 2))
+    tensors.write_rgb(out / "sharp" / "mine.png", torch.zeros(3, 2, 2))
     with pytest.raises(ConfigError, match=r"has no synth\.json"):
         _run(photos, "-o", out)
     (out / "synth.json").write_text("{")

@@ -14,12 +14,12 @@ from click.testing import Result
 from PIL import Image, ImageCms
 from typer.testing import CliRunner
 
-from blur2blur import images, networks
+from blur2blur import networks, tensors
 from blur2blur.cli import main
 from blur2blur.cli.deblur import deblur
 from blur2blur.errors import CheckpointError, ConfigError, InputError
 from blur2blur.inference import Pipeline
-from blur2blur.weights import checkpoints, zoo
+from blur2blur.weights import checkpoints, headers, zoo
 
 PHOTOGRAPH = skimage.data.chelsea()[100:161, 120:211]  # 61 x 91 pixels
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -36,7 +36,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for parameter in network.parameters():
                 parameter.add_(0.02 * torch.randn_like(parameter))
         options = network.options.model_dump()
-        header = checkpoints.Header(role=role, network="nafnet", options=options)
+        header = headers.Header(role=role, network="nafnet", options=options)
         checkpoints.save_network(folder / f"{role}.safetensors", network, header)
     return folder
 
@@ -65,8 +65,8 @@ def test_output_keeps_name_size_exif_and_profile(tmp_path: Path, weights: Path) 
         assert image.getexif()[0x010F] == "Maker"
         assert image.getexif().get(0x0112, 1) == 1
         assert image.info["icc_profile"] == PROFILE
-        before = images.read_rgb(source)
-        after = images.read_rgb(tmp_path / "out" / "photo.jpg")
+        before = tensors.read_rgb(source)
+        after = tensors.read_rgb(tmp_path / "out" / "photo.jpg")
     assert 0.001 < (before - after).abs().mean() < 0.2
 
 
@@ -102,7 +102,7 @@ def test_tiles_and_batches_do_not_show(tmp_path: Path, weights: Path) -> None:
     _deblur(weights, source, "-o", tmp_path / "whole")
     tiles = ["--tile", "48", "--overlap", "32", "--batch", "2", "--precision", "fp32"]
     assert _deblur(weights, source, "-o", tmp_path / "tiled", *tiles).exit_code == 0
-    whole, tiled = (images.read_rgb(tmp_path / name / "photo.png") for name in ("whole", "tiled"))
+    whole, tiled = (tensors.read_rgb(tmp_path / name / "photo.png") for name in ("whole", "tiled"))
     assert (whole - tiled).abs().max() < 0.1
 
 
@@ -116,13 +116,13 @@ def test_converted_images_are_saved(tmp_path: Path, weights: Path) -> None:
         *["--converter", weights / "converter.safetensors"],
     )
     assert result.exit_code == 0, result.output
-    converted = images.read_rgb(tmp_path / "out" / "converted" / "a" / "photo.png")
+    converted = tensors.read_rgb(tmp_path / "out" / "converted" / "a" / "photo.png")
     pipeline = Pipeline.from_files(
         weights / "converter.safetensors", weights / "deblurrer.safetensors", device="cpu"
     )
-    expected = pipeline.run(images.read_rgb(source))
+    expected = pipeline.run(tensors.read_rgb(source))
     torch.testing.assert_close(converted, expected.converted, rtol=0, atol=0.51 / 255)
-    deblurred = images.read_rgb(tmp_path / "out" / "a" / "photo.png")
+    deblurred = tensors.read_rgb(tmp_path / "out" / "a" / "photo.png")
     torch.testing.assert_close(deblurred, expected.deblurred, rtol=0, atol=0.51 / 255)
 
 
@@ -135,8 +135,8 @@ def test_weights_that_ship_are_the_default(options, converter, tmp_path: Path) -
     words = ["deblur", str(source), "-o", str(tmp_path / "out"), "--device", "cpu", *options]
     result = CliRunner().invoke(main.app, words)
     assert result.exit_code == 0, result.output
-    expected = Pipeline.from_files(converter, device="cpu")(images.read_rgb(source))
-    deblurred = images.read_rgb(tmp_path / "out" / "photo.png")
+    expected = Pipeline.from_files(converter, device="cpu")(tensors.read_rgb(source))
+    deblurred = tensors.read_rgb(tmp_path / "out" / "photo.png")
     torch.testing.assert_close(deblurred, expected, rtol=0, atol=0.51 / 255)
 
 

@@ -12,7 +12,7 @@ from blur2blur import networks
 from blur2blur.cli import main
 from blur2blur.errors import ConfigError, InputError
 from blur2blur.inference.video import clips
-from blur2blur.weights import checkpoints
+from blur2blur.weights import checkpoints, headers
 
 pytest.importorskip("av")
 made_clips = pytest.importorskip("made_clips")
@@ -24,7 +24,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "deblurrer.safetensors"
     network = networks.build("mimo_unet", base_channels=4, blocks=1)
     options = network.options.model_dump()
-    header = checkpoints.Header(role="deblurrer", network="mimo_unet", options=options)
+    header = headers.Header(role="deblurrer", network="mimo_unet", options=options)
     checkpoints.save_network(path, network, header)
     return path
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from blur2blur import images
+from blur2blur import tensors
 from blur2blur.cli import main
 from blur2blur.errors import Blur2BlurError
 
@@ -20,9 +20,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)
     for name in ("a.png", "b.png"):
         truth = torch.rand(3, 20, 24)
-        images.write_rgb(tmp_path / "truth" / name, truth)
-        images.write_rgb(tmp_path / "out" / name, 0.9 * truth)
-        images.write_rgb(tmp_path / "blurry" / name, 0.7 * truth)
+        tensors.write_rgb(tmp_path / "truth" / name, truth)
+        tensors.write_rgb(tmp_path / "out" / name, 0.9 * truth)
+        tensors.write_rgb(tmp_path / "blurry" / name, 0.7 * truth)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -48,7 +48,7 @@ def test_report_goes_where_it_is_asked(place: Path) -> None:
 
 def test_images_that_cannot_be_compared_are_listed(place: Path) -> None:
     (place / "out" / "a.png").write_bytes(b"")
-    images.write_rgb(place / "out" / "c.png", torch.rand(3, 20, 20))
+    tensors.write_rgb(place / "out" / "c.png", torch.rand(3, 20, 20))
     result = RUNNER.invoke(main.app, ["evaluate", "out", "--truth", "truth"])
     assert result.exit_code == 1
     assert "1 image" in result.stdout

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from blur2blur import images, networks
+from blur2blur import networks, tensors
 from blur2blur.cli import main
-from blur2blur.weights.checkpoints import Header, save_network
+from blur2blur.weights.checkpoints import save_network
+from blur2blur.weights.headers import Header
 from conftest import crops
 
 
@@ -30,12 +31,12 @@ def test_a_converter_is_exported_and_used(tmp_path: Path, monkeypatch: pytest.Mo
     assert last.startswith("compared  largest difference from the original ")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["c.onnx"]
 
-    images.write_rgb(tmp_path / "photo.png", crops("coffee", 1, 70)[0])
+    tensors.write_rgb(tmp_path / "photo.png", crops("coffee", 1, 70)[0])
     files = ["--converter", "new/c.onnx", "--deblurrer", "deblurrer.safetensors"]
     arguments = ["deblur", "photo.png", "-o", "out", "--device", "cpu", "--save-converted"]
     result = CliRunner().invoke(main.app, [*arguments, *files])
     assert result.exit_code == 0, result.output
-    assert images.read_rgb(tmp_path / "out/converted/photo.png").shape == (3, 70, 70)
+    assert tensors.read_rgb(tmp_path / "out/converted/photo.png").shape == (3, 70, 70)
 
 
 def test_a_mistake_exits_with_2_and_one_line(

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from blur2blur import networks
 from blur2blur.cli import main
 from blur2blur.networks import Network
-from blur2blur.weights import checkpoints, reference_keys
+from blur2blur.weights import checkpoints, headers, reference_keys
 
 
 def run(*arguments: object) -> Result:
@@ -94,7 +94,7 @@ def test_published_files_come_there_and_back(name: str, tmp_path: Path):
 def test_the_role_of_an_image_network_can_be_told(tmp_path: Path):
     _, path = publish("MIMO-UNet.pkl", tmp_path)
     assert run(path, "-o", tmp_path / "out.safetensors", "--role", "converter").exit_code == 0
-    assert checkpoints.read_header(tmp_path / "out.safetensors").role == "converter"
+    assert headers.read_header(tmp_path / "out.safetensors").role == "converter"
 
 
 class Malice:

@@ -8,9 +8,9 @@ import skimage.data
 import torch
 from typer.testing import CliRunner, Result
 
-from blur2blur import images, transfer_blur
+from blur2blur import tensors, transfer_blur
 from blur2blur.cli import main
-from blur2blur.weights import zoo
+from blur2blur.weights import loading
 from extractors import write_extractor
 
 
@@ -32,10 +32,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for index in range(2):
         sharp = picture[:, 40 * index : 40 * index + 40, :50]
         blurry = torch.nn.functional.avg_pool2d(sharp[None], 3, 1, 1)[0]
-        images.write_rgb(Path("pairs") / "sharp" / f"{index}.png", sharp)
-        images.write_rgb(Path("pairs") / "blurry" / f"{index}.png", blurry)
-    images.write_rgb(Path("sharp/a.png"), picture[:, 200:233, 200:241])
-    images.write_rgb(Path("sharp/trip/b.jpg"), picture[:, 100:119, 100:117])
+        tensors.write_rgb(Path("pairs") / "sharp" / f"{index}.png", sharp)
+        tensors.write_rgb(Path("pairs") / "blurry" / f"{index}.png", blurry)
+    tensors.write_rgb(Path("sharp/a.png"), picture[:, 200:233, 200:241])
+    tensors.write_rgb(Path("sharp/trip/b.jpg"), picture[:, 100:119, 100:117])
     write_extractor(Path("plain.safetensors"), vae=False)
     write_extractor(Path("vae.safetensors"), vae=True)
     return tmp_path
@@ -51,15 +51,15 @@ def test_every_photograph_gets_the_blur_of_a_pair_and_keeps_its_size(place: Path
     assert result.exit_code == 0, result.output
     assert "2 pairs made" in result.stdout
     assert sorted(path.name for path in Path("out/blurry").iterdir()) == ["a.png", "trip_b.png"]
-    made, sharp = images.read_rgb(Path("out/blurry/a.png")), images.read_rgb(Path("sharp/a.png"))
-    assert torch.equal(images.read_rgb(Path("out/sharp/a.png")), sharp)
-    network = zoo.load_kernel_extractor("plain.safetensors")
+    made, sharp = tensors.read_rgb(Path("out/blurry/a.png")), tensors.read_rgb(Path("sharp/a.png"))
+    assert torch.equal(tensors.read_rgb(Path("out/sharp/a.png")), sharp)
+    network = loading.load_kernel_extractor("plain.safetensors")
     possible = [
         transfer_blur(
             sharp,
             (
-                images.read_rgb(Path(f"pairs/blurry/{i}.png")),
-                images.read_rgb(Path(f"pairs/sharp/{i}.png")),
+                tensors.read_rgb(Path(f"pairs/blurry/{i}.png")),
+                tensors.read_rgb(Path(f"pairs/sharp/{i}.png")),
             ),
             network,
         )
@@ -99,8 +99,8 @@ def test_a_file_that_cannot_be_read_is_reported_and_the_rest_is_made(place: Path
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda: images.write_rgb(Path("pairs/sharp/0.png"), torch.zeros(3, 40, 49)), "one size"),
-        (lambda: images.write_rgb(Path("pairs/sharp/0.png"), torch.zeros(3, 9, 9)), "one size"),
+        (lambda: tensors.write_rgb(Path("pairs/sharp/0.png"), torch.zeros(3, 40, 49)), "one size"),
+        (lambda: tensors.write_rgb(Path("pairs/sharp/0.png"), torch.zeros(3, 9, 9)), "one size"),
     ],
 )
 def test_a_pair_of_two_sizes_is_named(place: Path, spoil, message):
@@ -142,7 +142,7 @@ def test_sample_draws_new_blurs_with_the_vae(place: Path):
     options = ["--to", "sharp", "-o", "out", "--count", 4]
     result = run("sample", *options, "--network", "vae.safetensors")
     assert result.exit_code == 0, result.output
-    first, second = (images.read_rgb(Path(f"out/blurry/a_{i}.png")) for i in range(2))
+    first, second = (tensors.read_rgb(Path(f"out/blurry/a_{i}.png")) for i in range(2))
     assert first.shape == second.shape == (3, 33, 41)
     assert not torch.equal(first, second)
 

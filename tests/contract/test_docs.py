@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 import dataset_trees
 import made_clips
-from blur2blur import images, networks, settings
+from blur2blur import networks, settings, tensors
 from blur2blur.blur import CameraSettings, load_camera
 from blur2blur.cli import main
 from blur2blur.inference import Pipeline
@@ -44,7 +44,7 @@ from blur2blur.training.settings import (
     KernelSettings,
 )
 from blur2blur.training.simulation import prepare
-from blur2blur.weights import checkpoints, zoo
+from blur2blur.weights import checkpoints, headers, zoo
 from blur2blur.weights.reference_keys import (
     kernel_wizard_to_reference,
     mimo_unet_to_reference,
@@ -128,7 +128,7 @@ def tiny_network(role: str, path: Path) -> None:
     name = NETWORK_OF.get(role, "mimo_unet")
     network = networks.build_any(name, **tomllib.loads(f"x = {TINY_NETWORKS[name]}")["x"])
     options = network.options.model_dump()
-    header = checkpoints.Header(role=role, network=name, options=options)
+    header = headers.Header(role=role, network=name, options=options)
     checkpoints.save_network(path, network, header)
 
 
@@ -156,15 +156,15 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sharp = pixels.permute(2, 0, 1).float() / 255
         blurry = torch.nn.functional.avg_pool2d(sharp[None], 5, 1, 2)[0]
         file = f"IMG_{number:04d}.jpg"
-        images.write_rgb(root / "photos" / file, sharp if number % 3 == 0 else blurry)
-        images.write_rgb(root / "truth" / file, sharp)
+        tensors.write_rgb(root / "photos" / file, sharp if number % 3 == 0 else blurry)
+        tensors.write_rgb(root / "truth" / file, sharp)
         if number < 3:
-            images.write_rgb(root / "sharp" / file, sharp)
-            images.write_rgb(root / "trip" / f"trip_{number}.jpg", blurry)
+            tensors.write_rgb(root / "sharp" / file, sharp)
+            tensors.write_rgb(root / "trip" / f"trip_{number}.jpg", blurry)
             for side in ("phone/trainA", "phone/trainC", "phone/testA", "pairs/blurry"):
-                images.write_rgb(root / side / file, blurry)
+                tensors.write_rgb(root / side / file, blurry)
             for side in ("phone/trainB", "phone/trainD", "phone/testB", "pairs/sharp"):
-                images.write_rgb(root / side / file, sharp)
+                tensors.write_rgb(root / side / file, sharp)
     shutil.copy(root / "photos/IMG_0001.jpg", root / "photo.jpg")
     made_clips.make(root / "clip.mp4")
     for role in TASKS:
@@ -255,9 +255,9 @@ def test_an_exported_network_runs_as_documented_without_torch(place):
     (code,) = blocks("docs/export.md", "python")
     code += "import sys\nassert not {'torch', 'blur2blur'} & sys.modules.keys()\n"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=folder)
-    photograph = images.read_rgb(folder / "photo.jpg")
+    photograph = tensors.read_rgb(folder / "photo.jpg")
     pipeline = Pipeline.from_files(deblurrer=zoo.DEFAULT_DEBLURRER, device="cpu", precision="fp32")
-    sharp = images.read_rgb(folder / "sharp.png")
+    sharp = tensors.read_rgb(folder / "sharp.png")
     torch.testing.assert_close(sharp, pipeline(photograph), rtol=0, atol=0.51 / 255)
 
 

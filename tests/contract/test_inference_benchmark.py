@@ -8,7 +8,7 @@ from benchmarks.inference import cases, peaks, report, roofline, runner
 from benchmarks.inference.cases import BASELINE, Case
 
 from blur2blur import networks
-from blur2blur.inference.chain import Chain
+from blur2blur.inference.exporting.chain import Chain
 
 TINY_PEAKS = {"convolution_fp32_gflops": 1.0, "memory_gb_per_s": 1.0}
 

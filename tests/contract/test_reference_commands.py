@@ -16,7 +16,7 @@ import typer
 from PIL import Image
 from safetensors.torch import load_file
 
-from blur2blur import Pipeline, images, losses, networks
+from blur2blur import Pipeline, images, losses, networks, tensors
 from blur2blur.cli.main import guard
 from blur2blur.errors import CheckpointError, ConfigError, DataError, InputError
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions
@@ -54,12 +54,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, camera_folder: Path) -> Pat
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
     shutil.copytree(camera_folder, root / "D")
     shutil.copytree(camera_folder, root / "datasets/phone")
-    images.write_rgb(root / "D/testA/deep/odd.jpg", torch.rand(3, 61, 83))
+    tensors.write_rgb(root / "D/testA/deep/odd.jpg", torch.rand(3, 61, 83))
     deep = np.random.default_rng(0).integers(0, 65535, (50, 70), dtype=np.uint16)
     Image.fromarray(deep).save(root / "D/testA/sixteen.png")
     for number in range(4):
         name = f"{number}.png"
-        images.write_rgb(root / "D/testB" / name, images.read_rgb(root / "D/testA" / name))
+        tensors.write_rgb(root / "D/testB" / name, tensors.read_rgb(root / "D/testA" / name))
     return root
 
 
@@ -177,7 +177,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("large")
     for side in ("trainA", "trainB", "trainC", "trainD"):
         for number in range(2):
-            images.write_rgb(root / "D" / side / f"{number}.png", torch.rand(3, 256, 256))
+            tensors.write_rgb(root / "D" / side / f"{number}.png", torch.rand(3, 256, 256))
     return root
 
 
@@ -205,7 +205,7 @@ def test_every_network_loss_and_policy_trains_and_tests(words, large, monkeypatc
     assert '"step": 2' in lines[0]
     convert.test([*common, "--netG", netG, "--phase", "train", "--num_test", "1"])
     images_of = large / "results" / netG / "train_latest/images"
-    assert images.read_rgb(images_of / "0.png").shape == (3, 256, 256)
+    assert tensors.read_rgb(images_of / "0.png").shape == (3, 256, 256)
 
 
 def test_weights_of_an_epoch_are_those_at_its_end(run, folder, monkeypatch):
@@ -298,7 +298,7 @@ class TestResumption:
 
 class TestWeightsOfATest:
     def results(self, folder: Path, place: str) -> torch.Tensor:
-        return images.read_rgb(folder / "results" / place / "images/0.png")
+        return tensors.read_rgb(folder / "results" / place / "images/0.png")
 
     def test_are_those_of_the_epoch_or_the_iteration(self, run, folder, monkeypatch):
         for words in ("--epoch 1", "--epoch best", "--load_iter 6"):
@@ -320,7 +320,7 @@ class TestWeightsOfATest:
             folder, monkeypatch, "test", "--name", "theirs", "--epoch", "7", "--netG", "mimounet"
         )
         with torch.no_grad():
-            wanted = network(images.read_rgb(folder / "D/testA/0.png")[None])[-1][0].clamp(0, 1)
+            wanted = network(tensors.read_rgb(folder / "D/testA/0.png")[None])[-1][0].clamp(0, 1)
         found = self.results(folder, "theirs/test_7")
         assert (found - wanted).abs().max() < 0.6 / 255  # rounded, not cut off
 

@@ -24,7 +24,7 @@ from blur2blur.errors import ConfigError, DataError, InputError
 from blur2blur.training import launch, loop, sources
 from blur2blur.training.settings import ConverterSettings, DeblurrerSettings, RunSettings
 from blur2blur.training.task import update
-from blur2blur.weights.checkpoints import read_header
+from blur2blur.weights.headers import read_header
 
 TINY = [
     "network.options={base_channels=4, blocks=1}",

@@ -26,7 +26,8 @@ from blur2blur.training.settings import (
 )
 from blur2blur.training.simulation import converted_pairs, prepare
 from blur2blur.weights import zoo
-from blur2blur.weights.checkpoints import load_any, read_header
+from blur2blur.weights.checkpoints import load_any
+from blur2blur.weights.headers import read_header
 
 TINY = [
     "network.options.base_channels=4",

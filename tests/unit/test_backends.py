@@ -14,7 +14,7 @@ from blur2blur import networks
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.inference import Pipeline, backends
 from blur2blur.inference.backends import cache, precision
-from blur2blur.inference.chain import Chain
+from blur2blur.inference.exporting.chain import Chain
 from blur2blur.weights import zoo
 
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ import pytest
 import skimage.data
 import torch
 
-from blur2blur import images
+from blur2blur import tensors
 from blur2blur.blur import Camera, CameraSettings, isp, kernels, load_camera
 from blur2blur.blur.camera_settings import HighlightSettings, LinearSettings, ShakeSettings
 from blur2blur.errors import ConfigError
@@ -62,7 +62,7 @@ def test_a_toned_photograph_has_the_light_and_the_tone_alone():
     camera = Camera(load_camera("any-dark-small", overrides))
     exposure = camera.draw(2, _rng(), 48, 64)
     toned = camera.toned(camera.light(_photo(), exposure, _rng()), exposure)
-    expected = images.to_srgb((2 * images.to_linear(_photo())).clamp(max=1)) ** 1.2
+    expected = tensors.to_srgb((2 * tensors.to_linear(_photo())).clamp(max=1)) ** 1.2
     torch.testing.assert_close(toned, expected, rtol=0, atol=1e-5)
 
 
@@ -122,7 +122,7 @@ def test_blur_is_convolution_by_the_sampled_kernels_in_linear_light():
     camera = Camera(load_camera("known-small"))
     sharp = torch.zeros(2, 3, 33, 33)
     sharp[:, :, 16, 16] = 1
-    seen = images.to_linear(camera.blur(sharp, _rng(4)))[:, :1]
+    seen = tensors.to_linear(camera.blur(sharp, _rng(4)))[:, :1]
     kernel = camera.sample_kernels(2, _rng(4))
     reach = kernel.shape[-1] // 2
     window = seen[..., 16 - reach : 17 + reach, 16 - reach : 17 + reach]
@@ -143,9 +143,9 @@ def test_even_surfaces_stay_even(name: str):
 def test_the_response_is_the_power_of_light_that_is_averaged(power: float):
     edge = torch.zeros(1, 3, 64, 64)
     edge[..., 32:] = 0.8
-    light = images.to_linear(edge).amax()
+    light = tensors.to_linear(edge).amax()
     plain, seen = (
-        images.to_linear(Camera(load_camera("known-small", overrides)).blur(edge, _rng(2)))
+        tensors.to_linear(Camera(load_camera("known-small", overrides)).blur(edge, _rng(2)))
         for overrides in ((), (f"response={power}",))
     )
     # a share w of the stroke in the light v: w v, and (w v^power)^(1/power)
@@ -328,7 +328,7 @@ def test_saturated_samples_have_no_noise():
 def test_noise_is_drawn_uniformly_in_its_logarithm():
     camera = Camera(load_camera("known-small", ["noise.read=[0.0005, 0.05]"]))
     grey = torch.full((256, 3, 12, 12), 0.5)
-    seen = images.to_linear(camera.photograph_pair(grey, _rng())[1])
+    seen = tensors.to_linear(camera.photograph_pair(grey, _rng())[1])
     deviation = seen.std(dim=(1, 2, 3)).quantile(torch.tensor([0.5, 0.75]))
     torch.testing.assert_close(
         deviation, 0.0005 * 100 ** torch.tensor([0.5, 0.75]), rtol=0.25, atol=0
@@ -357,7 +357,7 @@ def test_blurry_and_sharp_photograph_have_the_same_light_and_their_own_noise():
     assert torch.corrcoef(both)[0, 1].abs() < 0.05
     darker = Camera(load_camera("known", ["exposure_stops=-1"])).photograph_pair(grey, _rng())
     for photograph in darker:
-        half = images.to_srgb(images.to_linear(grey) / 2)
+        half = tensors.to_srgb(tensors.to_linear(grey) / 2)
         torch.testing.assert_close(photograph, half, atol=1 / 255, rtol=0)
 
 

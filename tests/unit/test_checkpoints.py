@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from blur2blur import networks
 from blur2blur.errors import CheckpointError
-from blur2blur.weights import checkpoints
-from blur2blur.weights.checkpoints import Header
+from blur2blur.weights import checkpoints, headers
+from blur2blur.weights.headers import Header
 
 OPTIONS = {
     "mimo_unet": {"base_channels": 4, "blocks": 1},
@@ -69,7 +69,7 @@ def test_the_header_comes_back(tmp_path: Path):
         "version": "1.2.3",
     }
     saved(tmp_path / "a.safetensors", **fields)
-    header = checkpoints.read_header(tmp_path / "a.safetensors")
+    header = headers.read_header(tmp_path / "a.safetensors")
     assert header.model_dump(include=set(fields)) == fields
     assert header.role == "deblurrer"
 
@@ -137,17 +137,17 @@ def test_a_broken_header_is_refused(tmp_path: Path, header: str, words: str):
 def test_files_that_are_not_ours(tmp_path: Path):
     path = tmp_path / "a.safetensors"
     assert "no weight file" in refusal(path)
-    assert not checkpoints.is_ours(path)
+    assert not headers.is_ours(path)
     save_file({"a": torch.zeros(1)}, path)
     assert "of another program" in refusal(path)
-    assert not checkpoints.is_ours(path)
+    assert not headers.is_ours(path)
     saved(path)
-    assert checkpoints.is_ours(path)
+    assert headers.is_ours(path)
     whole = path.read_bytes()
     for content in (b"", b"{}", whole[:50], whole[:-100], pickle.dumps({"a": 1})):
         path.write_bytes(content)
         assert "damaged" in refusal(path)
-        assert not checkpoints.is_ours(path)
+        assert not headers.is_ours(path)
 
 
 class Marker:

@@ -10,7 +10,7 @@ from blur2blur import networks
 from blur2blur.errors import InputError
 from blur2blur.training import code_bank
 from blur2blur.training.code_bank import CodeBank
-from blur2blur.weights import checkpoints
+from blur2blur.weights import checkpoints, headers
 from extractors import write_extractor
 
 CPU = torch.device("cpu")
@@ -95,7 +95,7 @@ def test_a_pair_that_is_too_small_is_named(cache, tmp_path, camera_folder):
     torch.manual_seed(0)
     network = networks.build_any("kernel_wizard", channels=4, levels=5, code_channels=4)
     options = network.options.model_dump()
-    header = checkpoints.Header(role="kernel", network="kernel_wizard", options=options)
+    header = headers.Header(role="kernel", network="kernel_wizard", options=options)
     checkpoints.save_network(tmp_path / "full.safetensors", network, header)
     with pytest.raises(InputError, match=r"trainC/0\.png and .*96x96 is too small.*256"):
         CodeBank(str(tmp_path / "full.safetensors"), pairs(camera_folder), CPU)

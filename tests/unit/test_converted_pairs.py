@@ -6,7 +6,7 @@ import torch
 from lightning.fabric import Fabric
 from torch.utils.data import default_collate
 
-from blur2blur import images, settings
+from blur2blur import settings, tensors
 from blur2blur.errors import ConfigError
 from blur2blur.training import launch
 from blur2blur.training.deblurrer import DeblurrerTask
@@ -14,7 +14,7 @@ from blur2blur.training.settings import DeblurrerSettings
 from blur2blur.training.simulation import prepare
 from blur2blur.training.simulation.converted_pairs import ConvertedPairs
 from blur2blur.training.task import as_float
-from blur2blur.weights import zoo
+from blur2blur.weights import loading
 
 SMALL = [
     "data.crop_px=64",
@@ -32,7 +32,7 @@ def camera_folder(tmp_path_factory):
     for kind in ("trainA", "trainB"):
         for index in range(3):
             crop = pixels[:, :, 160 * index : 160 * index + 160]
-            images.write_rgb(folder / kind / f"{index}.png", crop)
+            tensors.write_rgb(folder / kind / f"{index}.png", crop)
     return folder
 
 
@@ -64,7 +64,7 @@ def test_the_deblurrer_is_shown_what_the_converter_makes(camera_folder):
     assert torch.equal(unknown, streams["unknown"])
     assert torch.equal(sharp, streams["sharp"])
     assert torch.equal(sharp, same)
-    converter = zoo.load_own("generic-small", role="converter").eval()
+    converter = loading.load_own("generic-small", role="converter").eval()
     for before, after in ((unknown, image), (of_cameras.held_out[0], converted.held_out[0])):
         with torch.inference_mode():
             expected = converter.restore(before).clamp(0, 1)

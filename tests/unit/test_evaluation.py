@@ -12,7 +12,7 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from blur2blur import evaluation, images
+from blur2blur import evaluation, tensors
 from blur2blur.errors import DataError, InputError
 from blur2blur.evaluation import report
 from blur2blur.evaluation.report import Comparison, Score, write_report
@@ -33,9 +33,9 @@ def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
     """Outputs, truth and inputs of two photographs; the outputs of another suffix."""
     outputs, truth, inputs = (tmp_path / name for name in ("outputs", "truth", "inputs"))
     for name in ("one", "sub/two"):
-        images.write_rgb(outputs / f"{name}.tif", _noisy(0.05))
-        images.write_rgb(truth / f"{name}.png", TRUTH)
-        images.write_rgb(inputs / f"{name}.png", _noisy(0.1))
+        tensors.write_rgb(outputs / f"{name}.tif", _noisy(0.05))
+        tensors.write_rgb(truth / f"{name}.png", TRUTH)
+        tensors.write_rgb(inputs / f"{name}.png", _noisy(0.1))
     return outputs, truth, inputs
 
 
@@ -52,7 +52,7 @@ def test_numbers_are_those_of_the_metrics(folders: tuple[Path, Path, Path]) -> N
 
 def test_means_are_over_images(folders: tuple[Path, Path, Path]) -> None:
     outputs, truth, _ = folders
-    images.write_rgb(outputs / "one.tif", _noisy(0.2))
+    tensors.write_rgb(outputs / "one.tif", _noisy(0.2))
     measured = evaluation.evaluate(outputs, truth)
     values = [row.scores[0].psnr_db for row in measured.rows]
     assert values[0] < values[1] - 5
@@ -63,12 +63,12 @@ def test_what_cannot_be_measured_is_listed(folders: tuple[Path, Path, Path]) -> 
     outputs, truth, inputs = folders
     (inputs / "one.png").unlink()
     for name in ("larger", "broken", "tiny", "alone"):
-        images.write_rgb(outputs / f"{name}.png", TRUTH[:, :10] if name == "tiny" else TRUTH)
+        tensors.write_rgb(outputs / f"{name}.png", TRUTH[:, :10] if name == "tiny" else TRUTH)
         if name != "alone":
-            images.write_rgb(inputs / f"{name}.png", TRUTH)
-            images.write_rgb(truth / f"{name}.png", TRUTH[:, :10] if name == "tiny" else TRUTH)
-    images.write_rgb(truth / "larger.png", LARGE)
-    images.write_rgb(truth / "unmade.png", TRUTH)
+            tensors.write_rgb(inputs / f"{name}.png", TRUTH)
+            tensors.write_rgb(truth / f"{name}.png", TRUTH[:, :10] if name == "tiny" else TRUTH)
+    tensors.write_rgb(truth / "larger.png", LARGE)
+    tensors.write_rgb(truth / "unmade.png", TRUTH)
     (truth / "broken.png").write_bytes(b"no image")
     measured = evaluation.evaluate(outputs, truth, inputs)
     assert [row.name for row in measured.rows] == ["one", "sub/two"]
@@ -87,7 +87,7 @@ def test_what_cannot_be_measured_is_listed(folders: tuple[Path, Path, Path]) -> 
 
 def test_converted_images_are_shown_not_measured(folders: tuple[Path, Path, Path]) -> None:
     outputs, truth, inputs = folders
-    images.write_rgb(outputs / "converted" / "one.tif", TRUTH)
+    tensors.write_rgb(outputs / "converted" / "one.tif", TRUTH)
     measured = evaluation.evaluate(outputs, truth, inputs)
     assert measured.problems == []
     assert list(measured.rows[0].files) == ["input", "output", "converted", "truth"]
@@ -103,10 +103,10 @@ def test_folders_that_cannot_be_compared_are_refused(
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no images in"):
         evaluation.evaluate(outputs, tmp_path / "empty")
-    images.write_rgb(tmp_path / "other" / "three.png", TRUTH)
+    tensors.write_rgb(tmp_path / "other" / "three.png", TRUTH)
     with pytest.raises(DataError, match=r"such as one, sub/two and three"):
         evaluation.evaluate(outputs, tmp_path / "other")
-    images.write_rgb(truth / "one.bmp", TRUTH)
+    tensors.write_rgb(truth / "one.bmp", TRUTH)
     with pytest.raises(DataError, match="share a name"):
         evaluation.evaluate(outputs, truth)
 
@@ -120,7 +120,7 @@ def test_report_folder_inside_a_folder_that_is_read_is_refused(tmp_path: Path) -
 
 def test_files_hold_the_numbers(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     outputs, truth, inputs = folders
-    images.write_rgb(outputs / "one.tif", TRUTH)  # equal to the truth: infinite PSNR
+    tensors.write_rgb(outputs / "one.tif", TRUTH)  # equal to the truth: infinite PSNR
     measured = evaluation.evaluate(outputs, truth, inputs)
     evaluation.write(measured, tmp_path / "report")
     content = json.loads((tmp_path / "report" / "scores.json").read_text())
@@ -185,7 +185,7 @@ def test_page_loads_nothing_but_its_pictures(tmp_path: Path) -> None:
     for figure in figures:
         pictures = json.loads(figure["data-pictures"] or "")
         assert list(pictures) == ["input", "known-only", "blur2blur"]
-        loaded = images.read_rgb(folder / unquote(pictures["input"]))
+        loaded = tensors.read_rgb(folder / unquote(pictures["input"]))
         torch.testing.assert_close(loaded, _noisy(0.1))
     sources = [image["src"] or "" for image in page.all("img")]
     assert all((folder / unquote(source)).is_file() for source in sources)

@@ -14,16 +14,16 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from blur2blur.inference.quiet_openvino import load_openvino
 from torch import Tensor, nn
 
 from blur2blur import networks
 from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError, InputError
 from blur2blur.inference import Pipeline
-from blur2blur.inference.chain import Chain
 from blur2blur.inference.exporting import read, write
-from blur2blur.inference.quiet_openvino import load_openvino
+from blur2blur.inference.exporting.chain import Chain
 from blur2blur.networks import ImageNetwork, SizeRule
-from blur2blur.weights import checkpoints, zoo
+from blur2blur.weights import checkpoints, headers, zoo
 
 openvino = load_openvino()
 
@@ -73,7 +73,7 @@ CHAINS = {
 
 def _save(path: Path, network: ImageNetwork, role: str, **settings: object) -> Path:
     options = network.options.model_dump()
-    header = checkpoints.Header(role=role, network=network.name, options=options, settings=settings)
+    header = headers.Header(role=role, network=network.name, options=options, settings=settings)
     checkpoints.save_network(path, network, header)
     return path
 
@@ -98,11 +98,11 @@ def _open(path: Path):
     if path.suffix != ".pt2":
         network = read.load(path)
         return network.size_rule, network
-    extra = {checkpoints.HEADER_KEY: ""}
+    extra = {headers.HEADER_KEY: ""}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.export.load(path, extra_files=extra).module()
-    header = json.loads(extra[checkpoints.HEADER_KEY])
+    header = json.loads(extra[headers.HEADER_KEY])
     return SizeRule(multiple=header["multiple"], minimum=header["minimum"]), program
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 from PIL.ExifTags import IFD
 
-from blur2blur import images
+from blur2blur import images, tensors
 from blur2blur.errors import DataError, InputError
 from blur2blur.images import Photograph
 
@@ -68,8 +68,8 @@ class TestRoundTrip:
     @pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".bmp"])
     def test_lossless_8_bit_is_exact(self, tmp_path: Path, suffix: str):
         pixels = torch.arange(256 * 3).reshape(3, 16, 16).remainder(256) / 255
-        images.write_rgb(tmp_path / f"a{suffix}", pixels)
-        assert torch.equal(images.read_rgb(tmp_path / f"a{suffix}"), pixels)
+        tensors.write_rgb(tmp_path / f"a{suffix}", pixels)
+        assert torch.equal(tensors.read_rgb(tmp_path / f"a{suffix}"), pixels)
 
     @pytest.mark.parametrize("suffix", [".png", ".tif"])
     def test_all_65536_values_are_exact(self, tmp_path: Path, suffix: str):
@@ -124,22 +124,22 @@ class TestRoundTrip:
     @pytest.mark.parametrize("suffix", [".jpg", ".webp"])
     def test_lossy_formats_stay_close(self, tmp_path: Path, suffix: str):
         smooth = torch.linspace(0, 1, 64).expand(3, 48, 64)
-        images.write_rgb(tmp_path / f"a{suffix}", smooth)
-        assert (images.read_rgb(tmp_path / f"a{suffix}") - smooth).abs().max() < 0.03
+        tensors.write_rgb(tmp_path / f"a{suffix}", smooth)
+        assert (tensors.read_rgb(tmp_path / f"a{suffix}") - smooth).abs().max() < 0.03
 
     def test_jpeg_colour_is_not_subsampled(self, tmp_path: Path):
-        images.write_rgb(tmp_path / "a.jpg", photograph().pixels)
+        tensors.write_rgb(tmp_path / "a.jpg", photograph().pixels)
         assert {layer[1:3] for layer in opened(tmp_path / "a.jpg").layer} == {(1, 1)}
 
     def test_values_are_rounded_and_clamped(self, tmp_path: Path):
         pixels = torch.tensor([-0.2, 0.4999 / 255, 0.5001 / 255, 1.3]).expand(3, 1, 4)
-        images.write_rgb(tmp_path / "a.png", pixels)
+        tensors.write_rgb(tmp_path / "a.png", pixels)
         assert images.read_rgb_uint8(tmp_path / "a.png")[0, :, 0].tolist() == [0, 0, 1, 255]
 
     def test_half_precision_and_gradients_can_be_written(self, tmp_path: Path):
         pixels = photograph().pixels.to(torch.bfloat16).requires_grad_()
-        images.write_rgb(tmp_path / "a.png", pixels)
-        assert (images.read_rgb(tmp_path / "a.png") - pixels.float()).abs().max() < 1 / 500
+        tensors.write_rgb(tmp_path / "a.png", pixels)
+        assert (tensors.read_rgb(tmp_path / "a.png") - pixels.float()).abs().max() < 1 / 500
 
     def test_16_bit_becomes_8_where_the_format_has_no_more(self, tmp_path: Path):
         images.write(tmp_path / "a.bmp", photograph(bit_depth=16))
@@ -209,7 +209,7 @@ class TestMetadata:
         chunk += struct.pack(">I", zlib.crc32(b"eXIf" + content))
         (tmp_path / "a.png").write_bytes(data[:-12] + chunk + data[-12:])
         assert images.read_size(tmp_path / "a.png") == (24, 8)
-        assert images.read_rgb(tmp_path / "a.png").shape == (3, 24, 8)
+        assert tensors.read_rgb(tmp_path / "a.png").shape == (3, 24, 8)
 
     def test_thumbnail_of_the_old_picture_is_unlinked(self, tmp_path: Path):
         block = exif_block(orientation=3)
@@ -309,7 +309,7 @@ class TestKindsOfPixels:
         values = noise(20, 24, 3, levels=65536)
         tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", **options)
         expected = torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1) / 65535
-        assert torch.equal(images.read_rgb(tmp_path / "a.tif"), expected)
+        assert torch.equal(tensors.read_rgb(tmp_path / "a.tif"), expected)
 
     @pytest.mark.parametrize(
         ("shape", "options", "word"),
@@ -334,7 +334,7 @@ class TestKindsOfPixels:
         tags = [(0x0112, "H", 1, orientation, True)]
         tifffile.imwrite(path, values, photometric="rgb", extratags=tags)
         expected = np.rot90(values, -1) if orientation == 6 else values
-        found = (images.read_rgb(path).permute(1, 2, 0) * 65535).round().numpy()
+        found = (tensors.read_rgb(path).permute(1, 2, 0) * 65535).round().numpy()
         assert np.array_equal(found, expected)
         assert images.read_size(path) == expected.shape[:2]
 
@@ -343,7 +343,7 @@ class TestKindsOfPixels:
         cv2.imwrite(str(tmp_path / "a.tif"), values)
         assert opened(tmp_path / "a.tif").tag_v2[259] == 5
         expected = torch.from_numpy(values[..., ::-1].astype(np.float32)).permute(2, 0, 1) / 65535
-        assert torch.equal(images.read_rgb(tmp_path / "a.tif"), expected)
+        assert torch.equal(tensors.read_rgb(tmp_path / "a.tif"), expected)
 
     def test_16_bit_is_rounded_to_8(self, tmp_path: Path):
         values = np.array([[0, 128, 129, 65535 - 129, 65535]], np.uint16)
@@ -355,7 +355,7 @@ class TestKindsOfPixels:
         (tmp_path / "a.png").rename(tmp_path / "a.jpg")
         assert images.read_size(tmp_path / "a.jpg") == (8, 8)
         assert torch.equal(
-            images.read_rgb(tmp_path / "a.jpg"),
+            tensors.read_rgb(tmp_path / "a.jpg"),
             torch.from_numpy(noise(8, 8, 3)).permute(2, 0, 1) / 255,
         )
 
@@ -472,7 +472,7 @@ class TestBadInput:
 
     def test_pillows_own_limit_is_left_as_it_was(self, tmp_path: Path):
         before = Image.MAX_IMAGE_PIXELS
-        images.write_rgb(tmp_path / "a.png", photograph().pixels)
+        tensors.write_rgb(tmp_path / "a.png", photograph().pixels)
         images.read(tmp_path / "a.png")
         assert before == Image.MAX_IMAGE_PIXELS
 
@@ -480,22 +480,22 @@ class TestBadInput:
 class TestWriting:
     def test_unknown_suffix(self, tmp_path: Path):
         with pytest.raises(InputError, match=r"\.webp"):
-            images.write_rgb(tmp_path / "a.gif", photograph().pixels)
+            tensors.write_rgb(tmp_path / "a.gif", photograph().pixels)
 
     def test_not_finite(self, tmp_path: Path):
         pixels = photograph().pixels
         pixels[0, 0, 0] = float("nan")
         with pytest.raises(InputError, match="not finite"):
-            images.write_rgb(tmp_path / "a.png", pixels)
+            tensors.write_rgb(tmp_path / "a.png", pixels)
         assert list(tmp_path.iterdir()) == []
 
     def test_batch_is_our_own_mistake(self, tmp_path: Path):
         with pytest.raises(ValueError, match="3 H W"):
-            images.write_rgb(tmp_path / "a.png", photograph().pixels[None])
+            tensors.write_rgb(tmp_path / "a.png", photograph().pixels[None])
 
     def test_too_wide_for_the_format(self, tmp_path: Path):
         with pytest.raises(InputError, match="encoded"):
-            images.write_rgb(tmp_path / "a.webp", torch.zeros(3, 1, 20_000))
+            tensors.write_rgb(tmp_path / "a.webp", torch.zeros(3, 1, 20_000))
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("suffix", sorted(images.SUFFIXES))
@@ -512,7 +512,7 @@ class TestWriting:
 
         monkeypatch.setattr(Path, "write_bytes", full)
         with pytest.raises(InputError, match="disk is full"):
-            images.write_rgb(path, photograph().pixels)
+            tensors.write_rgb(path, photograph().pixels)
         assert list(tmp_path.iterdir()) == [path]
         assert path.read_bytes() == b"old"
 
@@ -537,16 +537,16 @@ class TestLight:
     def test_known_values(self):
         srgb = torch.tensor([0.0, 0.04045, 0.5, 1.0], dtype=torch.float64)
         linear = torch.tensor([0.0, 0.0031308, 0.21404114, 1.0], dtype=torch.float64)
-        assert torch.allclose(images.to_linear(srgb), linear, atol=1e-7)
-        assert torch.allclose(images.to_srgb(linear), srgb, atol=1e-6)
+        assert torch.allclose(tensors.to_linear(srgb), linear, atol=1e-7)
+        assert torch.allclose(tensors.to_srgb(linear), srgb, atol=1e-6)
 
     def test_there_and_back(self):
         values = torch.linspace(0, 1, 4097, dtype=torch.float64)
-        assert torch.allclose(images.to_srgb(images.to_linear(values)), values, atol=1e-6)
+        assert torch.allclose(tensors.to_srgb(tensors.to_linear(values)), values, atol=1e-6)
 
     def test_gradients_are_finite_also_at_and_below_zero(self):
         values = torch.tensor([-0.1, 0.0, 0.001, 0.5, 1.0, 1.2], requires_grad=True)
-        for convert in (images.to_linear, images.to_srgb):
+        for convert in (tensors.to_linear, tensors.to_srgb):
             (gradient,) = torch.autograd.grad(convert(values).sum(), values)
             assert torch.isfinite(gradient).all()
             assert (gradient > 0).all()

@@ -12,7 +12,7 @@ from blur2blur.errors import CheckpointError, ConfigError, InputError
 from blur2blur.inference import Pipeline
 from blur2blur.inference.pipeline import find_device
 from blur2blur.networks import SizeRule
-from blur2blur.weights import checkpoints, zoo
+from blur2blur.weights import checkpoints, headers, zoo
 
 
 class Strided(nn.Module):
@@ -247,9 +247,7 @@ def test_from_files(tmp_path: Path) -> None:
     for seed, role in enumerate(["deblurrer", "converter"]):
         torch.manual_seed(seed)
         network = networks.build("nafnet", width=4)
-        header = checkpoints.Header(
-            role=role, network="nafnet", options=network.options.model_dump()
-        )
+        header = headers.Header(role=role, network="nafnet", options=network.options.model_dump())
         checkpoints.save_network(tmp_path / f"{role}.safetensors", network, header)
         modules.append(network)
     image = torch.rand(3, 50, 50)
@@ -287,7 +285,7 @@ def test_a_converter_for_another_known_blur_is_told(
 ) -> None:
     for role, camera in [("converter", made), ("deblurrer", "known-small")]:
         network = networks.build("mimo_unet", base_channels=4, blocks=1)
-        header = checkpoints.Header(
+        header = headers.Header(
             role=role,
             network="mimo_unet",
             options=network.options.model_dump(),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from blur2blur.blur import Camera, load_camera
-from blur2blur.images import to_linear, to_srgb
+from blur2blur.tensors import to_linear, to_srgb
 from blur2blur.training.settings import KnownBlurSettings
 from blur2blur.training.simulation.pairs import JPEG_PERIOD_PX, Simulation
 

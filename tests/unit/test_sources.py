@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from blur2blur import images, settings
+from blur2blur import images, settings, tensors
 from blur2blur.blur import Camera, load_camera
 from blur2blur.data.samples.datasets import Pairs
 from blur2blur.errors import ConfigError
@@ -32,7 +32,7 @@ def scene(side_px: int, count: int = 2) -> torch.Tensor:
 def sharp(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     folder = tmp_path_factory.mktemp("sharp")
     for number in range(3):
-        images.write_rgb(folder / f"{number}.png", torch.rand(3, 150, 150, generator=rng(number)))
+        tensors.write_rgb(folder / f"{number}.png", torch.rand(3, 150, 150, generator=rng(number)))
     return {"known_sharp": images.find_images(folder)}
 
 

@@ -9,8 +9,8 @@ from blur2blur.blur import convolve, transfer
 from blur2blur.blur.kernels import gaussian
 from blur2blur.blur.transfer import draw_code, fit_code, lay_blur, new_code, read_code
 from blur2blur.errors import CheckpointError, ConfigError, InputError
-from blur2blur.images import to_linear, to_srgb
 from blur2blur.networks import KernelWizard
+from blur2blur.tensors import to_linear, to_srgb
 
 TINY = {
     "channels": 4,

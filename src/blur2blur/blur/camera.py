@@ -11,7 +11,7 @@ from blur2blur.blur.apply import convolve, convolve_between
 from blur2blur.blur.camera_settings import CameraSettings, NoiseSettings
 from blur2blur.blur.motion import Movement
 from blur2blur.blur.ranges import spread, uniform
-from blur2blur.images import to_linear, to_srgb
+from blur2blur.tensors import to_linear, to_srgb
 
 CORNERS = 2
 """The blur of a crop is interpolated between as many places a side."""

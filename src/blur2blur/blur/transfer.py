@@ -16,6 +16,8 @@ from torch import Tensor
 from blur2blur import tiling
 from blur2blur.errors import ConfigError, InputError
 from blur2blur.networks import KernelWizard, pad_to_rule
+from blur2blur.tensors import to_array, to_tensor
+from blur2blur.tiling import Pixels
 
 TILE_PX = 1024
 OVERLAP_PX = 128
@@ -141,18 +143,20 @@ def lay_blur(
     padded = pad_to_rule(sharp[None], network.size_rule)
     fitted = fit_code(code, padded.shape[-2] // stride, padded.shape[-1] // stride)
 
-    def adapt(tiles: Tensor, codes: Tensor) -> Tensor:
-        return network.adapt(tiles.to(device), codes.to(device)).clamp(0, 1)
+    def adapt(tiles: Pixels, codes: Pixels) -> Pixels:
+        planes = (torch.from_numpy(each.transpose(0, 3, 1, 2)) for each in (tiles, codes))
+        blurred = network.adapt(*(each.contiguous().to(device) for each in planes)).clamp(0, 1)
+        return blurred.permute(0, 2, 3, 1).cpu().numpy()
 
     blurred = tiling.process_tiles(
-        padded,
+        to_array(padded[0]),
         adapt,
-        guide=fitted[None],
+        guide=to_array(fitted),
         tile_px=tile_px,
         overlap_px=overlap_px,
         align=stride,
     )
-    return blurred[0, :, :height, :width]
+    return to_tensor(blurred[:height, :width]).to(sharp.device)
 
 
 def transfer_blur(

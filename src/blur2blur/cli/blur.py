@@ -50,7 +50,7 @@ def synth(
     The same command again makes only what is missing. A file that cannot be read is reported and
     left out; the exit code is then 1.
     """
-    from blur2blur import images
+    from blur2blur import tensors
     from blur2blur.blur import Camera, load_camera
     from blur2blur.blur.pairs import synth
 
@@ -59,7 +59,7 @@ def synth(
     taker = Camera(settings)
 
     def prepare(pair: "Planned") -> "Callable[[], None]":
-        sharp = images.read_rgb(pair.source)
+        sharp = tensors.read_rgb(pair.source)
         return lambda: synth.make(pair, taker, sharp, out)
 
     _make_all(pairs, lambda pair: synth.is_made(pair, out), prepare, out)
@@ -83,14 +83,14 @@ def transfer(
     again makes only what is missing. What cannot be read is reported and left out; the exit code
     is then 1.
     """
-    from blur2blur import images
+    from blur2blur import tensors
     from blur2blur.blur.pairs import augment
     from blur2blur.data.folders import layout
-    from blur2blur.inference.pipeline import find_device
-    from blur2blur.weights import zoo
+    from blur2blur.device import find_device
+    from blur2blur.weights import loading, zoo
 
     place = find_device(device)
-    wizard = zoo.load_kernel_extractor(network).to(place)
+    wizard = loading.load_kernel_extractor(network).to(place)
     pairs = layout.find_pairs(pairs_dir)
     blur = f"of {pairs_dir.resolve()}"
     planned = augment.plan(
@@ -104,7 +104,7 @@ def transfer(
     )
 
     def prepare(pair: "Planned") -> "Callable[[], None]":
-        sharp = images.read_rgb(pair.source)
+        sharp = tensors.read_rgb(pair.source)
         code = augment.code_of_a_pair(pair, pairs, wizard)
         return lambda: augment.make(pair, sharp, code, wizard, out)
 
@@ -129,20 +129,20 @@ def sample(
     """
     import torch
 
-    from blur2blur import images
+    from blur2blur import tensors
     from blur2blur.blur.pairs import augment
     from blur2blur.blur.transfer import new_code
-    from blur2blur.inference.pipeline import find_device
-    from blur2blur.weights import zoo
+    from blur2blur.device import find_device
+    from blur2blur.weights import loading, zoo
 
-    wizard = zoo.load_kernel_extractor(network).to(find_device(device))
+    wizard = loading.load_kernel_extractor(network).to(find_device(device))
     new_code(wizard, torch.Generator(), temperature)  # refuses a network that has none
     blur = f"new, temperature {temperature}"
     weights = zoo.resolve(network, role="kernel")
     planned = augment.plan(sharp_dir, out, blur=blur, weights=weights, seed=seed, count=count)
 
     def prepare(pair: "Planned") -> "Callable[[], None]":
-        sharp = images.read_rgb(pair.source)
+        sharp = tensors.read_rgb(pair.source)
         code = new_code(wizard, torch.Generator().manual_seed(pair.seed), temperature)
         return lambda: augment.make(pair, sharp, code, wizard, out)
 

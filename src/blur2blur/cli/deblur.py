@@ -103,10 +103,8 @@ def deblur(
     from blur2blur.inference.video.codecs import Quality
     from blur2blur.weights import zoo
 
-    if converter is None and deblurrer == zoo.DEFAULT_DEBLURRER:
-        converter = zoo.DEFAULT_CONVERTER
-    elif converter == NO_CONVERTER:
-        converter = None
+    converter = zoo.converter_beside(deblurrer, converter or zoo.DEFAULT)
+    converter = None if converter == NO_CONVERTER else converter
     if save_converted and converter is None:
         raise ConfigError("--save-converted needs --converter: without one nothing is converted")
     quality = Quality(codec=codec, crf=crf)
@@ -115,9 +113,9 @@ def deblur(
         raise ConfigError("--save-converted keeps photographs, not clips; leave it out")
     photographs = clips.others
     jobs = folder.plan(photographs, out, save_converted=save_converted) if photographs else []
-    pipeline = Pipeline.from_files(
-        converter,
+    pipeline = Pipeline(
         deblurrer,
+        converter,
         device=device,
         backend=cast("Backend", backend),
         precision=cast("Precision", precision),

@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 
-from torch import Tensor
-
 from blur2blur import images
 from blur2blur.errors import Blur2BlurError, DataError, InputError
 from blur2blur.evaluation.report import Comparison, Score, write_report
 from blur2blur.files import refuse_file_in_the_way, write_text
 from blur2blur.statistics import image_quality
+from blur2blur.tiling import Pixels
 
 INPUT, OUTPUT, TRUTH, CONVERTED = "input", "output", "truth", "converted"
 
@@ -213,20 +212,19 @@ def _measure(measured: dict[str, Path], truth: Path) -> tuple[Score, ...]:
     )
 
 
-def _score(method: str, image: Tensor, reference: Tensor) -> Score:
+def _score(method: str, image: Pixels, reference: Pixels) -> Score:
     try:
         psnr_db = image_quality.psnr_db(image, reference)
     except DataError as error:
         raise DataError(f"{method} and truth: {error}") from error
     has_lpips = (
-        min(image.shape[-2:]) >= image_quality.LPIPS_MINIMUM_PX
-        and not image_quality.lpips_missing()
+        min(image.shape[:2]) >= image_quality.LPIPS_MINIMUM_PX and not image_quality.lpips_missing()
     )
     return Score(
         method=method,
-        psnr_db=float(psnr_db),
-        ssim=float(image_quality.ssim(image, reference)),
-        lpips=float(image_quality.lpips(image, reference)) if has_lpips else None,
+        psnr_db=psnr_db,
+        ssim=image_quality.ssim(image, reference),
+        lpips=image_quality.lpips(image, reference) if has_lpips else None,
     )
 
 

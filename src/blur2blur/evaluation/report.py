@@ -13,10 +13,9 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
-from torch import Tensor
-
 from blur2blur import images
 from blur2blur.files import write_text
+from blur2blur.tiling import Pixels
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 # Larger pictures are written as JPEG: a lossless page of full photographs would be gigabytes.
@@ -39,12 +38,12 @@ class Comparison:
 
     Attributes:
         name: caption.
-        pictures: method -> its picture, a file or 3 H W in [0, 1] sRGB; all of equal size.
+        pictures: method -> its picture, a file or H W 3 in [0, 1] sRGB; all of equal size.
         scores: of this photograph, for any of the methods.
     """
 
     name: str
-    pictures: Mapping[str, Tensor | Path]
+    pictures: Mapping[str, Pixels | Path]
     scores: Sequence[Score] = field(default_factory=tuple)
 
 
@@ -95,8 +94,8 @@ def _write_pictures(comparison: Comparison, folder: Path, index: int) -> "_Pictu
     urls: dict[str, str] = {}
     width = height = 0
     for number, (label, picture) in enumerate(comparison.pictures.items(), start=1):
-        pixels = picture if isinstance(picture, Tensor) else images.read_rgb(picture)
-        height, width = pixels.shape[-2:]
+        pixels = images.read_rgb(picture) if isinstance(picture, Path) else picture
+        height, width = pixels.shape[:2]
         suffix = "png" if height * width <= _MAX_LOSSLESS_PIXELS else "jpg"
         slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
         file = folder / f"{index:04d}-{number}-{slug}.{suffix}"

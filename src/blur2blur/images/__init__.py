@@ -11,8 +11,6 @@ from blur2blur.images.files import (
     read_size,
     read_time_taken,
     sharpness,
-    to_linear,
-    to_srgb,
     write,
     write_rgb,
 )
@@ -32,10 +30,8 @@ __all__ = [
     "read_size",
     "read_time_taken",
     "sharpness",
-    "to_linear",
     "to_photograph",
     "to_raster",
-    "to_srgb",
     "write",
     "write_rgb",
 ]

@@ -19,10 +19,8 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
 from blur2blur.errors import DataError, InputError
 from blur2blur.files import atomic_path
@@ -95,8 +93,8 @@ def decode(path: Path) -> Raster:
     return Raster(values=values, exif=exif_block, icc_profile=profile)
 
 
-def read_rgb(path: Path) -> Tensor:
-    """Read float32 `3 H W`, sRGB in [0, 1], upright; alpha ignored. Raises InputError as `read`."""
+def read_rgb(path: Path) -> NDArray[np.float32]:
+    """Read float32 `H W 3`, sRGB in [0, 1], upright; alpha ignored. Raises InputError as `read`."""
     return read(path).pixels
 
 
@@ -164,8 +162,8 @@ def encode(path: Path, raster: Raster) -> None:
         temporary.write_bytes(data)
 
 
-def write_rgb(path: Path, pixels: Tensor) -> None:
-    """Write float `3 H W`, sRGB in [0, 1], at 8 bits per channel. Raises as `write`."""
+def write_rgb(path: Path, pixels: NDArray[np.float32]) -> None:
+    """Write float32 `H W 3`, sRGB in [0, 1], at 8 bits per channel. Raises as `write`."""
     write(path, Photograph(pixels=pixels))
 
 
@@ -194,19 +192,6 @@ def _walk(folder: Path) -> Iterator[Path]:
         for name in names:
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
                 yield Path(parent, name)
-
-
-def to_linear(srgb: Tensor) -> Tensor:
-    """Decode sRGB values to linear light, any shape, differentiable (IEC 61966-2-1)."""
-    # where() sends gradients through both branches: the power must stay finite below the knee
-    power = ((srgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
-    return torch.where(srgb <= 0.04045, srgb / 12.92, power)
-
-
-def to_srgb(linear: Tensor) -> Tensor:
-    """Encode linear light as sRGB values, any shape, differentiable (IEC 61966-2-1)."""
-    power = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
-    return torch.where(linear <= 0.0031308, linear * 12.92, power)
 
 
 def sharpness(image_uint8: NDArray[np.uint8]) -> float:

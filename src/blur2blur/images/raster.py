@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from blur2blur.errors import InputError
 
@@ -27,16 +25,16 @@ class Photograph:
     `dataclasses.replace(photograph, pixels=...)` carries the metadata over to a result.
 
     Attributes:
-        pixels: float32 `3 H W` in [0, 1], sRGB-encoded; a grey file's channel three times.
-        alpha: float32 `1 H W` in [0, 1], not multiplied into the colour; None where opaque.
+        pixels: float32 `H W 3` in [0, 1], sRGB-encoded; a grey file's channel three times.
+        alpha: float32 `H W 1` in [0, 1], not multiplied into the colour; None where opaque.
         grey: the file held one colour channel, and is written back as one.
         bit_depth: bits per channel of the file.
         exif: the EXIF block as a TIFF stream, its orientation reset to upright.
         icc_profile: the colour profile of the pixels.
     """
 
-    pixels: Tensor
-    alpha: Tensor | None = None
+    pixels: NDArray[np.float32]
+    alpha: NDArray[np.float32] | None = None
     grey: bool = False
     bit_depth: Literal[8, 16] = 8
     exif: bytes | None = None
@@ -62,12 +60,16 @@ def to_photograph(raster: Raster) -> Photograph:
     """Turn the numbers of a file into values in [0, 1]."""
     height, width, channels = raster.values.shape
     levels = np.iinfo(raster.values.dtype).max
-    planes = torch.from_numpy(raster.values.transpose(2, 0, 1).astype(np.float32, order="C"))
-    planes /= levels
     grey = channels < 3
+    pixels = np.empty((height, width, 3), np.float32)
+    np.divide(raster.values[..., :1] if grey else raster.values[..., :3], levels, out=pixels)
     return Photograph(
-        pixels=planes[:1].expand(3, height, width).clone() if grey else planes[:3],
-        alpha=planes[-1:].clone() if channels in (2, 4) else None,
+        pixels=pixels,
+        alpha=(
+            raster.values[..., -1:].astype(np.float32) / np.float32(levels)
+            if channels in (2, 4)
+            else None
+        ),
         grey=grey,
         bit_depth=16 if levels > 255 else 8,
         exif=raster.exif,
@@ -89,27 +91,26 @@ def to_raster(path: Path, photograph: Photograph) -> Raster:
         known = " ".join(sorted(SUFFIXES))
         raise InputError(f"cannot write {path}: the suffix must be one of {known}")
     pixels = photograph.pixels
-    if pixels.ndim != 3 or pixels.shape[0] != 3:
-        raise ValueError(f"pixels are 3 H W, not {tuple(pixels.shape)}")
+    if pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"pixels are H W 3, not {pixels.shape}")
     deep = photograph.bit_depth == 16 and suffix in _DEEP_SUFFIXES
     alpha = photograph.alpha if suffix in _ALPHA_SUFFIXES else None
     # neither OpenCV nor Pillow reads or writes 16-bit grey with alpha: that becomes colour
     colours = 1 if photograph.grey and not (deep and alpha is not None) else 3
-    shape = (*pixels.shape[1:], colours if alpha is None else colours + 1)
+    shape = (*pixels.shape[:2], colours if alpha is None else colours + 1)
     values = np.empty(shape, np.uint16) if deep else np.empty(shape, np.uint8)
     for top in range(0, shape[0], BAND_ROWS):
         rows = slice(top, top + BAND_ROWS)
-        band = pixels[:, rows].detach().to("cpu", torch.float32)
-        if not torch.isfinite(band).all():
+        band = pixels[rows]
+        if not np.isfinite(band).all():
             raise InputError(f"cannot write {path}: the result holds values that are not finite")
-        band = band.mean(dim=0, keepdim=True) if photograph.grey else band
+        band = band.mean(axis=2, keepdims=True) if photograph.grey else band
         values[rows, :, :colours] = _rounded(band, levels=65535 if deep else 255)
         if alpha is not None:
-            values[rows, :, colours:] = _rounded(alpha[:, rows], levels=65535 if deep else 255)
+            values[rows, :, colours:] = _rounded(alpha[rows], levels=65535 if deep else 255)
     return Raster(values=values, exif=photograph.exif, icc_profile=photograph.icc_profile)
 
 
-def _rounded(planes: Tensor, *, levels: int) -> NDArray[np.float32]:
-    """Return C H W in [0, 1] as whole numbers from 0 to `levels`, `H W C`."""
-    whole = planes.detach().to("cpu", torch.float32).clamp(0, 1).mul(levels).round()
-    return whole.permute(1, 2, 0).numpy()
+def _rounded(values: NDArray[np.float32], *, levels: int) -> NDArray[np.float32]:
+    """Return values in [0, 1] as whole numbers from 0 to `levels`."""
+    return np.rint(np.clip(values, 0, 1) * np.float32(levels))

@@ -1,10 +1,14 @@
 """How far the blur of a whole image reaches: read off its busiest patches, at several sizes."""
 
-import torch
-from torch import Tensor
+import math
+from collections.abc import Callable
 
+import numpy as np
+
+from blur2blur.inference.backends import openvino
 from blur2blur.inference.working_scale import reduce
-from blur2blur.networks import BlurExtent
+from blur2blur.tiling import Pixels
+from blur2blur.weights import graphs, zoo
 
 PATCH_PX = 128
 RELIABLE_PX = 14.0
@@ -15,57 +19,63 @@ _PATCHES = 16
 _LEAST_CONTRAST = 0.01  # standard deviation in sRGB values below which a patch tells nothing
 
 
-@torch.inference_mode()
-def estimate_px(network: BlurExtent, image: Tensor) -> float:
+def load_estimator() -> Callable[[Pixels], Pixels]:
+    """Return the estimator that ships: N 3 h w to N 2, see `networks.BlurExtent`.
+
+    Raises:
+        CheckpointError: its weights are missing or damaged.
+    """
+    file = graphs.read(zoo.resolve(zoo.DEFAULT_BLUR_EXTENT, role="extent"))
+    assert file.graph is not None
+    return openvino.load(file.graph, file.weights, "fp32")
+
+
+def estimate_px(estimate: Callable[[Pixels], Pixels], image: Pixels) -> float:
     """Return the extent in pixels of the blur of an image; 0 where nothing tells it.
 
     Args:
-        network: reads it off patches.
-        image: 3 H W, float, sRGB in [0, 1], on the network's device.
+        estimate: as `load_estimator` returns it.
+        image: H W 3, float32, sRGB in [0, 1].
     """
     extent_px = 0.0
     for size in _SIZES:
-        patches = busiest_patches(reduce(image[None], size)[0].float())
+        patches = busiest_patches(reduce(image, size))
         if not len(patches):
             break
-        octaves, log_error = network(patches).unbind(dim=1)
-        extent_px = size * (float(_weighted_median(octaves, (-log_error).exp()).exp2()) - 1)
+        octaves, log_error = estimate(patches.transpose(0, 3, 1, 2)).T
+        extent_px = size * (2 ** _weighted_median(octaves, np.exp(-log_error)) - 1)
         if extent_px < RELIABLE_PX * size:
             break
     return max(0.0, extent_px)
 
 
-def busiest_patches(image: Tensor) -> Tensor:
-    """Return up to `_PATCHES` patches N 3 S S of the most detail, of those that have any.
+def busiest_patches(image: Pixels) -> Pixels:
+    """Return up to `_PATCHES` patches N S S 3 of the most detail, of those that have any.
 
     S is `PATCH_PX`, or the largest multiple of 32 that fits; none where the image is smaller.
     """
-    height, width = image.shape[-2:]
+    height, width = image.shape[:2]
     side = min(PATCH_PX, height // 32 * 32, width // 32 * 32)
     if not side:
-        return image.new_empty(0, 3, 32, 32)
+        return np.empty((0, 32, 32, 3), np.float32)
     rows, columns = (
-        torch.linspace(0, length - side, -(-length // side)).long().tolist()
+        np.linspace(0, length - side, math.ceil(length / side)).astype(int)
         for length in (height, width)
     )
-    patches = [image[:, y : y + side, x : x + side] for y in rows for x in columns]
-    grey = [patch.mean(dim=0) for patch in patches]
-    detail = torch.stack(
-        [each.diff(dim=0).square().mean() + each.diff(dim=1).square().mean() for each in grey]
-    )
-    contrast = torch.stack([each.std() for each in grey])
-    order = detail.where(contrast >= _LEAST_CONTRAST, detail.new_tensor(-1.0)).argsort(
-        descending=True
-    )
-    chosen = [index for index in order[:_PATCHES].tolist() if contrast[index] >= _LEAST_CONTRAST]
-    return (
-        torch.stack([patches[index] for index in chosen])
-        if chosen
-        else image.new_empty(0, 3, side, side)
-    )
+    grey = image.mean(axis=2)
+    places = [(y, x) for y in rows for x in columns]
+    detail: list[float] = []
+    for y, x in places:
+        patch = grey[y : y + side, x : x + side]
+        busy = np.square(np.diff(patch, axis=0)).mean() + np.square(np.diff(patch, axis=1)).mean()
+        detail.append(float(busy) if patch.std() >= _LEAST_CONTRAST else -1.0)
+    order = np.argsort(detail)[::-1][:_PATCHES]
+    chosen = [places[index] for index in order if detail[index] >= 0]
+    patches = [image[y : y + side, x : x + side] for y, x in chosen]
+    return np.stack(patches) if patches else np.empty((0, side, side, 3), np.float32)
 
 
-def _weighted_median(values: Tensor, weights: Tensor) -> Tensor:
+def _weighted_median(values: Pixels, weights: Pixels) -> float:
     order = values.argsort()
-    before = weights[order].cumsum(dim=0)
-    return values[order][int((before < before[-1] / 2).sum())]
+    before = weights[order].cumsum()
+    return float(values[order][int((before < before[-1] / 2).sum())])

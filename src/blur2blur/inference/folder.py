@@ -166,16 +166,13 @@ def _deblur(
     on_tile: Callable[[int, int], None] | None,
 ) -> list[tuple[Path, Raster]]:
     """Return the files to write and what they are to hold."""
+    pixels = photograph.pixels
     if job.converted is None:
-        pipeline(photograph.pixels, out=photograph.pixels, on_tile=on_tile)
+        pipeline.process(pixels, out=pixels, on_tile=on_tile)
         return [(job.output, images.to_raster(job.output, photograph))]
-    result = pipeline.run(photograph.pixels, on_tile=on_tile)
-    made = [(job.converted, result.converted), (job.output, result.deblurred)]
-    return [
-        (path, images.to_raster(path, replace(photograph, pixels=pixels)))
-        for path, pixels in made
-        if pixels is not None
-    ]
+    merged = pipeline.process(pixels, keep_converted=True, on_tile=on_tile)
+    made = [(job.converted, merged[..., :3]), (job.output, merged[..., 3:])]
+    return [(path, images.to_raster(path, replace(photograph, pixels=part))) for path, part in made]
 
 
 def _write(files: Sequence[tuple[Path, Raster]]) -> None:

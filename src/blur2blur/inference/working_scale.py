@@ -8,11 +8,11 @@ import math
 from collections.abc import Callable
 from typing import Literal, get_args
 
-import torch.nn.functional as F
-from torch import Tensor
+import cv2
+import numpy as np
 
 from blur2blur.errors import ConfigError, InputError
-from blur2blur.networks import SizeRule
+from blur2blur.tiling import Pixels, SizeRule
 
 Scale = Literal["auto", "1", "1/2", "1/3", "1/4"]
 
@@ -53,54 +53,60 @@ def check_fits(height: int, width: int, factor: int, rule: SizeRule) -> None:
         )
 
 
-def reduce(image: Tensor, factor: int) -> Tensor:
-    """Return B C H W averaged down; sides that are no multiples are continued by their edge."""
-    height, width = image.shape[-2:]
+def reduce(image: Pixels, factor: int) -> Pixels:
+    """Return H W C averaged down; sides that are no multiples are continued by their edge."""
+    height, width, channels = image.shape
     bottom, right = -height % factor, -width % factor
     if bottom or right:
-        image = F.pad(image, (0, right, 0, bottom), mode="replicate")
-    return F.avg_pool2d(image, factor)
+        image = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")
+    rows, columns = image.shape[0] // factor, image.shape[1] // factor
+    blocks = image.reshape(rows, factor, columns, factor, channels)
+    return blocks.mean(axis=(1, 3), dtype=np.float32)
 
 
 def at_scale(
-    image: Tensor, factor: int, process: Callable[[Tensor], Tensor], *, out: Tensor | None
-) -> Tensor:
+    image: Pixels, factor: int, process: Callable[[Pixels], Pixels], *, out: Pixels | None
+) -> Pixels:
     """Process an image at a smaller size and add the enlarged change to it.
 
     Args:
-        image: B 3 H W in [0, 1].
+        image: H W 3 in [0, 1].
         factor: the sides are divided by it.
-        process: maps B 3 h w to B C h w, C being 3 or a multiple: images, each of which `image` is
-            compared with.
-        out: B C H W, where to write the result; may be `image` itself. None for a new tensor.
+        process: maps h w 3 to h w C, C being 3 or a multiple: images, each of which `image` is
+            compared with; may write over what it is given.
+        out: H W C, where to write the result; may be `image` itself. None for a new array.
 
     Returns:
-        B C H W, in [0, 1].
+        H W C, in [0, 1].
     """
-    small = reduce(image.float(), factor)
-    # process may write over what it is given
-    change = process(small.clone())
-    change = change - small.repeat(1, change.shape[1] // small.shape[1], 1, 1)
-    copies = change.shape[1] // image.shape[1]
+    small = reduce(image, factor)
+    change = process(small.copy())
+    copies = change.shape[2] // 3
+    change = change - np.tile(small, copies)
     if out is None:
-        out = image.new_empty(image.shape[0], change.shape[1], *image.shape[-2:])
+        out = np.empty((*image.shape[:2], change.shape[2]), np.float32)
     # in bands: an enlarged change is as large as the image
-    for top in range(0, change.shape[-2], math.ceil(_BAND_ROWS / factor)):
-        band = _enlarged(change, factor, top, math.ceil(_BAND_ROWS / factor))
-        rows = slice(top * factor, min(image.shape[-2], top * factor + band.shape[-2]))
-        band = band[..., : rows.stop - rows.start, : image.shape[-1]]
-        before = image[..., rows, :].repeat(1, copies, 1, 1)
-        out[..., rows, :] = (before + band.to(before)).clamp(0, 1)
+    rows = math.ceil(_BAND_ROWS / factor)
+    for top in range(0, len(change), rows):
+        band = _enlarged(change, factor, top, rows)
+        place = slice(top * factor, min(len(image), top * factor + len(band)))
+        band = band[: place.stop - place.start, : image.shape[1]]
+        np.clip(np.tile(image[place], copies) + band, 0, 1, out=out[place])
     return out
 
 
-def _enlarged(change: Tensor, factor: int, top: int, count: int) -> Tensor:
+def _enlarged(change: Pixels, factor: int, top: int, count: int) -> Pixels:
     """Return `count` rows from `top` on, enlarged; the rows around them are taken into account."""
     first = max(0, top - _CONTEXT_ROWS)
-    rows = change[..., first : top + count + _CONTEXT_ROWS, :]
-    enlarged = F.interpolate(rows, scale_factor=factor, mode="bicubic", align_corners=False)
+    rows = change[first : top + count + _CONTEXT_ROWS]
+    size = (rows.shape[1] * factor, rows.shape[0] * factor)
+    parts = [
+        cv2.resize(rows[..., start : start + 3], size, interpolation=cv2.INTER_CUBIC)
+        for start in range(0, rows.shape[2], 3)
+    ]
     start = (top - first) * factor
-    return enlarged[..., start : start + min(count, change.shape[-2] - top) * factor, :]
+    rows = np.concatenate(parts, axis=2).astype(np.float32)
+    return rows[start : start + min(count, len(change) - top) * factor]
 
 
 def choose(extent_px: float, height: int, width: int, rule: SizeRule) -> int:

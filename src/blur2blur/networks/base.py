@@ -1,27 +1,12 @@
 """What networks promise: a size rule, how to build them again; image networks also outputs."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blur2blur.settings import Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SizeRule:
-    """The image sides a network accepts: multiples of `multiple`, at least `minimum` pixels."""
-
-    multiple: int
-    minimum: int
-
-    def padded(self, height: int, width: int) -> tuple[int, int]:
-        """Return the smallest allowed (height, width) that holds the given one."""
-        return self._padded_side(height), self._padded_side(width)
-
-    def _padded_side(self, side: int) -> int:
-        return -(-max(side, self.minimum) // self.multiple) * self.multiple
+from blur2blur.tiling import SizeRule
 
 
 def pad_to_rule(image: Tensor, rule: SizeRule) -> Tensor:

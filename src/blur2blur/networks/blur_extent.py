@@ -50,7 +50,8 @@ class BlurExtent(Network):
 
     def forward(self, image: Tensor) -> Tensor:
         """See the class."""
-        luma = (image * torch.tensor(_LUMA).to(image)[:, None, None]).sum(dim=1, keepdim=True)
+        red, green, blue = image.split(1, dim=1)
+        luma = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
         deviation, mean = torch.std_mean(luma, dim=(-2, -1), keepdim=True)
         # contrast tells nothing of the blur
         luma = (luma - mean) / (deviation + _LEAST_CONTRAST)

@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from blur2blur.images import to_linear, to_srgb
 from blur2blur.networks.base import Network, SizeRule
 from blur2blur.networks.blocks import ResidualBlock, conv, initialise, mirrored_conv, zero
 from blur2blur.networks.local_filter import (
@@ -27,6 +26,7 @@ from blur2blur.networks.local_filter import (
     lowest_frequencies,
 )
 from blur2blur.settings import Settings
+from blur2blur.tensors import to_linear, to_srgb
 
 _SLOPE = 0.1
 """Of the leaky ReLUs outside the adapter's U-Net, whose slope is 0.2."""

@@ -114,14 +114,14 @@ def _jobs(options: Options, out: Path) -> "list[Job]":
 
 def _pipeline(options: Options, run: Path, device: str) -> "Pipeline":
     from blur2blur.inference.pipeline import Pipeline
-    from blur2blur.weights import zoo
+    from blur2blur.weights import loading
 
     weights = weight_files.find_converter(run, options.text("epoch"), options.whole("load_iter"))
     wanted = options.text("netG") if "netG" in options.given else None
     converter = weight_files.load_converter(weights, wanted)
     deblurrer = options.text("deblurrer")
     return Pipeline(
-        zoo.load_deblurrer(deblurrer) if deblurrer else converter,
+        loading.load_deblurrer(deblurrer) if deblurrer else converter,
         converter if deblurrer else None,
         device=device,
         precision="fp32",  # as the published code computes

@@ -93,13 +93,13 @@ def load_converter(path: Path, netG: str | None) -> "ImageNetwork":
     Raises:
         CheckpointError: damaged, unsafe, or another network.
     """
-    from blur2blur.weights import zoo
+    from blur2blur.weights import loading
 
     own = path.with_name("last.safetensors")
     if path.suffix == ".pth" and own.is_file():
         network = _of_run(path, own)
     else:
-        network = zoo.load_own(str(path), role="converter")
+        network = loading.load_own(str(path), role="converter")
     if netG is not None:
         name, options = GENERATORS[netG]
         built = network.options.model_dump()
@@ -114,7 +114,8 @@ def load_converter(path: Path, netG: str | None) -> "ImageNetwork":
 def _of_run(path: Path, own: Path) -> "ImageNetwork":
     """Return the network that `own` describes with the weights of `path`."""
     from blur2blur import networks
-    from blur2blur.weights.checkpoints import first_difference, load_pickle_safely, read_header
+    from blur2blur.weights.checkpoints import first_difference, load_pickle_safely
+    from blur2blur.weights.headers import read_header
     from blur2blur.weights.reference_keys import mimo_unet_to_ours
 
     header = read_header(own)

@@ -1,21 +1,19 @@
-"""How close an image is to the truth: PSNR, SSIM and LPIPS, as torchmetrics computes them.
+"""How close an image is to the truth: PSNR, SSIM and LPIPS.
 
-All take B 3 H W (or 3 H W) in [0, 1] and return one value per image.
+All take `H W 3`, float32 sRGB in [0, 1], of image and truth.
 """
 
-from functools import cache
-from pathlib import Path
+import math
+from importlib.util import find_spec
+from typing import Any
 
-import torch
-from torch import Tensor
-from torchmetrics.functional.image import (
-    peak_signal_noise_ratio,
-    structural_similarity_index_measure,
-)
-from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-from torchvision.models import AlexNet_Weights
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from blur2blur import extras
 from blur2blur.errors import DataError
+from blur2blur.tiling import Pixels
 
 SSIM_MINIMUM_PX = 11
 """Shortest side on which SSIM is defined: the width of its window."""
@@ -23,66 +21,69 @@ SSIM_MINIMUM_PX = 11
 LPIPS_MINIMUM_PX = 64
 """Shortest side on which LPIPS is defined: AlexNet's poolings need it."""
 
+_SIGMA_PX = 1.5
+_STABILISERS = (0.01**2, 0.03**2)
 _BORDER = SSIM_MINIMUM_PX // 2
 _STRIP_ROWS = 512
 
 
-def psnr_db(image: Tensor, truth: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio of each image in dB; infinite where they are equal.
-
-    Args:
-        image: B 3 H W or 3 H W, sRGB in [0, 1].
-        truth: the same shape.
+def psnr_db(image: Pixels, truth: Pixels) -> float:
+    """Return the peak signal-to-noise ratio in dB, of any shape; infinite where they are equal.
 
     Raises:
         DataError: the sizes differ.
     """
-    image, truth = _batches(image, truth)
-    return peak_signal_noise_ratio(image, truth, data_range=1.0, reduction="none", dim=(1, 2, 3))
+    _check_sizes(image, truth)
+    error = sum(
+        float(np.square(one.astype(np.float64) - other).sum())
+        for one, other in zip(image, truth, strict=True)  # by rows: no copy of the whole
+    )
+    return -10 * math.log10(error / image.size) if error else math.inf
 
 
-def pooled_psnr_db(image: Tensor, truth: Tensor) -> float:
-    """Return the peak signal-to-noise ratio in dB of the squared error of all images together.
-
-    Images that are nearly equal count as little as their error, not as much as their decibels.
-    Arguments and errors as `psnr_db`.
-    """
-    image, truth = _batches(image, truth)
-    return float(psnr_db(image.transpose(0, 1).flatten(1, 2), truth.transpose(0, 1).flatten(1, 2)))
-
-
-def ssim(image: Tensor, truth: Tensor) -> Tensor:
-    """Return the structural similarity of each image, at most 1.
+def ssim(image: Pixels, truth: Pixels) -> float:
+    """Return the structural similarity, at most 1.
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004:
     Gaussian window of 11 pixels (sigma 1.5), mean over the windows that lie inside the image and
     over the colour channels. Computed in strips, so that memory does not grow with the image.
 
-    Args:
-        image: B 3 H W or 3 H W, sRGB in [0, 1].
-        truth: the same shape.
-
     Raises:
         DataError: the sizes differ, or a side is shorter than `SSIM_MINIMUM_PX`.
     """
-    image, truth = _batches(image, truth)
-    height, width = image.shape[-2:]
+    _check_sizes(image, truth)
+    height, width = image.shape[:2]
     if min(height, width) < SSIM_MINIMUM_PX:
         raise DataError(
             f"SSIM needs images of at least {SSIM_MINIMUM_PX} x {SSIM_MINIMUM_PX} pixels, "
             f"not {width} x {height}"
         )
-    total = torch.zeros(image.shape[0], dtype=torch.float64, device=image.device)
-    rows = height - 2 * _BORDER
+    total, rows = 0.0, height - 2 * _BORDER
     for first in range(0, rows, _STRIP_ROWS):
         strip = slice(first, min(first + _STRIP_ROWS, rows) + 2 * _BORDER)
-        _, similarity = structural_similarity_index_measure(
-            image[..., strip, :], truth[..., strip, :], data_range=1.0, return_full_image=True
-        )
-        # torchmetrics mirrors the image at its border; those values are no windows of the image
-        inside = similarity[..., _BORDER:-_BORDER, _BORDER:-_BORDER]
-        total += inside.sum(dim=(1, 2, 3), dtype=torch.float64)
-    return (total / (3 * rows * (width - 2 * _BORDER))).to(torch.float32)
+        total += float(_similarity(image[strip], truth[strip]).sum(dtype=np.float64))
+    return total / (3 * rows * (width - 2 * _BORDER))
+
+
+def _similarity(image: Pixels, truth: Pixels) -> NDArray[np.float64]:
+    """Return the similarity of every window inside, of each channel."""
+    one, other = image.astype(np.float64), truth.astype(np.float64)
+    mean, other_mean = _windowed(one), _windowed(other)
+    variance = _windowed(one * one) - mean * mean
+    other_variance = _windowed(other * other) - other_mean * other_mean
+    covariance = _windowed(one * other) - mean * other_mean
+    of_means, of_variances = _STABILISERS
+    numerator = (2 * mean * other_mean + of_means) * (2 * covariance + of_variances)
+    denominator = (mean * mean + other_mean * other_mean + of_means) * (
+        variance + other_variance + of_variances
+    )
+    return numerator / denominator
+
+
+def _windowed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    side = (SSIM_MINIMUM_PX, SSIM_MINIMUM_PX)
+    blurred = cv2.GaussianBlur(values, side, _SIGMA_PX)
+    return blurred[_BORDER:-_BORDER, _BORDER:-_BORDER].astype(np.float64, copy=False)
 
 
 def lpips_missing() -> str | None:
@@ -90,51 +91,34 @@ def lpips_missing() -> str | None:
 
     Nothing is downloaded: its AlexNet weights are used where torch has them already.
     """
-    path = _alexnet_path()
-    if path.is_file():
-        return None
-    return f"LPIPS is left out: it needs {AlexNet_Weights.DEFAULT.url} saved as {path}"
+    if find_spec("torchmetrics") is None:
+        return f"LPIPS is left out: it needs torch: {extras.install('train')}"
+    return _module().missing()
 
 
-def lpips(image: Tensor, truth: Tensor) -> Tensor:
-    """Return the learned perceptual distance (AlexNet) of each image: 0 is equal, more is worse.
-
-    Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018.
-
-    Args:
-        image: B 3 H W or 3 H W, sRGB in [0, 1].
-        truth: the same shape.
+def lpips(image: Pixels, truth: Pixels) -> float:
+    """Return the learned perceptual distance (AlexNet): 0 is equal, more is worse.
 
     Raises:
-        DataError: the sizes differ, or the weights are missing (see `lpips_missing`).
+        DataError: the sizes differ, or it cannot be computed (see `lpips_missing`).
     """
     reason = lpips_missing()
     if reason is not None:
         raise DataError(reason)
-    image, truth = _batches(image, truth)
-    network = _lpips_network().to(image.device)
-    return torch.stack(
-        [network(one[None], other[None]) for one, other in zip(image, truth, strict=True)]
-    )
+    _check_sizes(image, truth)
+    return _module().distance(image, truth)
 
 
-def _alexnet_path() -> Path:
-    name = AlexNet_Weights.DEFAULT.url.rsplit("/", 1)[-1]
-    return Path(torch.hub.get_dir()) / "checkpoints" / name
+def _module() -> Any:  # noqa: ANN401 (a module)
+    return extras.load("blur2blur.statistics.lpips", extra="train", purpose="LPIPS")
 
 
-@cache
-def _lpips_network() -> LearnedPerceptualImagePatchSimilarity:
-    return LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)
-
-
-def _batches(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+def _check_sizes(image: Pixels, truth: Pixels) -> None:
     if image.shape != truth.shape:
         raise DataError(
             f"images of {_size(image)} and {_size(truth)} pixels cannot be compared: sizes differ"
         )
-    return (image[None], truth[None]) if image.ndim == 3 else (image, truth)
 
 
-def _size(image: Tensor) -> str:
-    return " x ".join(str(side) for side in reversed(image.shape[-2:]))
+def _size(image: Pixels) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"

@@ -15,7 +15,7 @@ from blur2blur.training import sources
 from blur2blur.training.settings import ExtentSettings, KnownBlurSettings
 from blur2blur.training.simulation.pairs import Simulation
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
-from blur2blur.weights import zoo
+from blur2blur.weights import loading
 
 
 class BlurExtentTask:
@@ -123,7 +123,7 @@ def _with_bar(image: Tensor, length_px: float) -> Tensor:
 
 def _network(settings: ExtentSettings) -> BlurExtent:
     network = (
-        zoo.load_blur_extent(settings.init).train()
+        loading.load_blur_extent(settings.init).train()
         if settings.init
         else networks.build_any(settings.network.name, **settings.network.options)
     )

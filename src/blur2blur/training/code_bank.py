@@ -20,7 +20,7 @@ from blur2blur.errors import InputError
 from blur2blur.files import atomic_path, cache_folder
 from blur2blur.networks import pad_to_rule
 from blur2blur.training.task import as_float, channels_last
-from blur2blur.weights import zoo
+from blur2blur.weights import loading, zoo
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class CodeBank:
             InputError: a pair that cannot be read, of two sizes, or too small for the extractor.
         """
         self._device = device
-        self._network = zoo.load_kernel_extractor(extractor).requires_grad_(False).to(device)
+        self._network = loading.load_kernel_extractor(extractor).requires_grad_(False).to(device)
         channels_last(self._network)
         blurry, sharp = pairs["known_blurry"], pairs["known_sharp"]
         weights = zoo.resolve(extractor, role="kernel")

@@ -30,7 +30,7 @@ from blur2blur.pyramid import pyramid
 from blur2blur.training import blur_distance, sources
 from blur2blur.training.settings import ConverterLossSettings, ConverterSettings
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
-from blur2blur.weights import zoo
+from blur2blur.weights import loading
 
 
 def _content_loss(settings: ConverterLossSettings) -> FeatureLoss | PyramidLoss | None:
@@ -98,12 +98,12 @@ class AdversarialConverterTask:
         )
         torch.manual_seed(settings.run.seed)
         converter = (
-            zoo.load_own(settings.init, role="converter").train()
+            loading.load_own(settings.init, role="converter").train()
             if settings.init
             else networks.build(settings.network.name, **settings.network.options)
         )
         discriminator = (
-            zoo.load_discriminator(settings.discriminator.init).train()
+            loading.load_discriminator(settings.discriminator.init).train()
             if settings.discriminator.init
             else networks.MultiScaleDiscriminator(settings.discriminator)
         )
@@ -138,7 +138,7 @@ class AdversarialConverterTask:
         content = _content_loss(settings.loss)
         self.content = None if content is None else content.to(fabric.device)
         self.deblurrer = (
-            zoo.load_own(settings.deblurrer, role="deblurrer").to(fabric.device)
+            loading.load_own(settings.deblurrer, role="deblurrer").to(fabric.device)
             if settings.deblurrer
             else None
         )

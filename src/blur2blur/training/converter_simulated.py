@@ -9,16 +9,15 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from blur2blur import networks
+from blur2blur import networks, tensors
 from blur2blur.errors import ConfigError
 from blur2blur.losses import frequency, reconstruction
 from blur2blur.networks import ImageNetwork
-from blur2blur.statistics import image_quality
 from blur2blur.training import sources
 from blur2blur.training.settings import ConverterSettings
 from blur2blur.training.simulation.prepare import STREAMS, prepare
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
-from blur2blur.weights import zoo
+from blur2blur.weights import loading
 
 _FREQUENCY_WEIGHT = 0.1
 
@@ -62,7 +61,7 @@ class SimulatedConverterTask:
         self.run = settings.run
         self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
         self.deblurrer = (
-            zoo.load_own(settings.deblurrer, role="deblurrer").to(fabric.device)
+            loading.load_own(settings.deblurrer, role="deblurrer").to(fabric.device)
             if settings.deblurrer
             else None
         )
@@ -77,7 +76,7 @@ class SimulatedConverterTask:
         # before cameras are compared, so that wrong weights are told of at once
         torch.manual_seed(settings.run.seed)
         network = (
-            zoo.load_own(settings.init, role="converter").train()
+            loading.load_own(settings.init, role="converter").train()
             if settings.init
             else networks.build(settings.network.name, **settings.network.options)
         )
@@ -171,10 +170,7 @@ class SimulatedConverterTask:
             "converted_psnr_db": (converted, known),
             "unconverted_psnr_db": (unknown, known),
         }
-        return {
-            f"validation/{name}": image_quality.pooled_psnr_db(*images)
-            for name, images in pairs.items()
-        }
+        return {f"validation/{name}": tensors.psnr_db(*images) for name, images in pairs.items()}
 
     def samples(self, network: nn.Module) -> dict[str, list[Tensor]]:
         """Return the first held-out crops: input, converted, known blur, deblurred, sharp."""

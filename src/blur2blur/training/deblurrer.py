@@ -8,14 +8,13 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from blur2blur import networks
+from blur2blur import networks, tensors
 from blur2blur.losses import frequency, reconstruction
-from blur2blur.statistics import image_quality
 from blur2blur.training import sources
 from blur2blur.training.settings import DeblurrerSettings
 from blur2blur.training.simulation.converted_pairs import ConvertedPairs
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
-from blur2blur.weights import zoo
+from blur2blur.weights import loading
 
 
 class DeblurrerTask:
@@ -47,7 +46,7 @@ class DeblurrerTask:
         # before cameras are compared, so that wrong weights are told of at once
         torch.manual_seed(settings.run.seed)
         network = (
-            zoo.load_own(settings.init, role="deblurrer").train()
+            loading.load_own(settings.init, role="deblurrer").train()
             if settings.init
             else networks.build(settings.network.name, **settings.network.options)
         )
@@ -115,7 +114,7 @@ class DeblurrerTask:
         """Return the PSNR [dB] of all held-out crops together before and after."""
         images = {"psnr_db": self._deblurred(network), "input_psnr_db": self.held_out_blurry}
         return {
-            f"validation/{name}": image_quality.pooled_psnr_db(each, self.held_out_sharp)
+            f"validation/{name}": tensors.psnr_db(each, self.held_out_sharp)
             for name, each in images.items()
         }
 

@@ -6,20 +6,21 @@ blur; so some codes are laid over another part of their photograph than they wer
 the scene differs and the blur of a camera hardly does.
 """
 
+from statistics import fmean
+
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from blur2blur import networks
+from blur2blur import networks, tensors
 from blur2blur.blur.transfer import draw_code
 from blur2blur.errors import ConfigError
 from blur2blur.losses import gaussian_divergence, reconstruction
 from blur2blur.networks import KernelWizard
-from blur2blur.statistics import image_quality
 from blur2blur.training import sources
 from blur2blur.training.settings import KernelSettings
 from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
-from blur2blur.weights import zoo
+from blur2blur.weights import loading
 
 
 class KernelTask:
@@ -117,7 +118,7 @@ class KernelTask:
             "sharp_psnr_db": self.held_out_sharp,
         }
         return {
-            f"validation/{name}": float(image_quality.psnr_db(image, self.held_out_blurry).mean())
+            f"validation/{name}": fmean(map(tensors.psnr_db, image, self.held_out_blurry))
             for name, image in images.items()
         }
 
@@ -134,7 +135,7 @@ class KernelTask:
 
 def _network(settings: KernelSettings) -> KernelWizard:
     network = (
-        zoo.load_kernel_extractor(settings.init).train()
+        loading.load_kernel_extractor(settings.init).train()
         if settings.init
         else networks.build_any(settings.network.name, **settings.network.options)
     )

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from blur2blur import images
+from blur2blur import tensors
 from blur2blur.data.samples.datasets import StepSampler
 from blur2blur.errors import Blur2BlurError, CheckpointError, DataError
 from blur2blur.networks import Network
@@ -35,7 +35,8 @@ from blur2blur.training.run_folder import BEST, LAST, STATE, RunLog
 from blur2blur.training.settings import OptimiserSettings
 from blur2blur.training.sheets import sheet
 from blur2blur.training.task import Batch, Task
-from blur2blur.weights.checkpoints import Header, load_pickle_safely, save_network, save_state
+from blur2blur.weights.checkpoints import load_pickle_safely, save_network, save_state
+from blur2blur.weights.headers import Header
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -310,7 +311,7 @@ def train(
                         _export(folder / BEST, task, averaged, position)
                 if step % run.samples_every == 0 or last:
                     path = folder / "samples" / f"{step:07d}.png"
-                    images.write_rgb(path, sheet(task.samples(averaged.module)))
+                    tensors.write_rgb(path, sheet(task.samples(averaged.module)))
                 due = step % run.checkpoint_every == 0 or checkpoint_at(step)
                 if due or last or stopped:
                     _export(folder / LAST, task, averaged, position)

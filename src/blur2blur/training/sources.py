@@ -11,8 +11,8 @@ from torch.utils.data import Dataset, default_collate
 from blur2blur.blur import Camera, load_camera
 from blur2blur.data.samples.datasets import Augmentation, Pairs, Processed, Sample
 from blur2blur.errors import ConfigError, DataError
-from blur2blur.images import to_linear, to_srgb
 from blur2blur.networks import SizeRule
+from blur2blur.tensors import to_linear, to_srgb
 from blur2blur.training.code_bank import CodeBank
 from blur2blur.training.settings import DataSettings, KnownBlurSettings
 from blur2blur.training.task import as_float

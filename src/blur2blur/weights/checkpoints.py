@@ -14,18 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from blur2blur import networks, settings
+from blur2blur import networks
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.files import atomic_path
 from blur2blur.networks import ImageNetwork, Network
-from blur2blur.settings import Settings
-
-HEADER_KEY = "blur2blur"
+from blur2blur.weights.headers import HEADER_KEY, Header, read_header
 
 # All that torch has been seen to raise on damaged files, besides pickle's own error.
 _DAMAGE_ERRORS = (
@@ -39,22 +36,6 @@ _DAMAGE_ERRORS = (
     AssertionError,
     struct.error,
 )
-
-
-class Header(Settings):
-    """What a weight file says of itself.
-
-    `role` is what the network was trained to be: "converter", "deblurrer", "kernel" (a kernel
-    extractor) or "discriminator".
-    """
-
-    role: str
-    network: str
-    options: Mapping[str, Any] = Field(default_factory=dict)
-    step: int = 0
-    metrics: Mapping[str, float] = Field(default_factory=dict)
-    settings: Mapping[str, Any] = Field(default_factory=dict)
-    version: str = ""
 
 
 def save_network(path: Path, network: torch.nn.Module, header: Header) -> None:
@@ -71,43 +52,6 @@ def save_network(path: Path, network: torch.nn.Module, header: Header) -> None:
     data = save(weights, metadata={HEADER_KEY: json.dumps(header.model_dump(mode="json"))})
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
-
-
-def read_header(path: Path) -> Header:
-    """Return the header of one of our weight files.
-
-    Raises:
-        CheckpointError: missing, damaged, or not a file of ours.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"no weight file {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is damaged, unreadable or no safetensors file ({error}); give one that "
-            "'blur2blur train' wrote"
-        ) from error
-    if HEADER_KEY not in metadata:
-        raise CheckpointError(
-            f"{path} holds weights of another program; give a file that 'blur2blur train' wrote"
-        )
-    try:
-        return settings.build(Header, json.loads(metadata[HEADER_KEY]), source="its header")
-    except (ConfigError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or of another version of blur2blur: {error}"
-        ) from error
-
-
-def is_ours(path: Path) -> bool:
-    """Tell whether `path` is a safetensors file with a header of ours."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return HEADER_KEY in (file.metadata() or {})
-    except (SafetensorError, OSError):
-        return False
 
 
 def load_network(path: Path, *, role: str | None = None) -> tuple[ImageNetwork, Header]:

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from blur2blur import networks
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.networks import ImageNetwork, Network, SizeRule
-from blur2blur.weights import checkpoints
-from blur2blur.weights.checkpoints import Header
+from blur2blur.weights import checkpoints, headers
+from blur2blur.weights.headers import Header
 from blur2blur.weights.reference_keys import import_network, is_known
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def import_file(path: Path, out: Path, *, role: str) -> ImportedFile:
         raise ConfigError(f"{out}: weights are written as .safetensors; give it that suffix")
     if out.exists():
         raise ConfigError(f"{out} exists; choose another name or delete it")
-    if checkpoints.is_ours(path):
+    if headers.is_ours(path):
         raise CheckpointError(f"{path} is a weight file of blur2blur already; use it as it is")
     network = load_any(path)
     fixed = _FIXED_ROLES.get(network.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from blur2blur import images
+from blur2blur import tensors
 from blur2blur.blur.pairs import plans
 from blur2blur.blur.pairs.plans import Planned
 from blur2blur.blur.transfer import draw_code, lay_blur, read_code
@@ -77,7 +77,7 @@ def code_of_a_pair(
     chosen = int(torch.randint(len(pairs), (), generator=rng))
     blurry, sharp = pairs[chosen]
     try:
-        code = read_code(images.read_rgb(sharp), images.read_rgb(blurry), network)
+        code = read_code(tensors.read_rgb(sharp), tensors.read_rgb(blurry), network)
     except InputError as error:
         raise InputError(f"the pair {blurry}, {sharp}: {error}") from error
     return draw_code(code.mean, code.deviation, rng)
@@ -97,8 +97,8 @@ def make(planned: Planned, sharp: Tensor, code: Tensor, network: KernelWizard, o
         InputError: the disk cannot be written.
     """
     blurry_path, sharp_path = _files(planned, out)
-    images.write_rgb(sharp_path, sharp)
-    images.write_rgb(blurry_path, lay_blur(sharp, code, network))
+    tensors.write_rgb(sharp_path, sharp)
+    tensors.write_rgb(blurry_path, lay_blur(sharp, code, network))
 
 
 def _files(planned: Planned, out: Path) -> tuple[Path, Path]:

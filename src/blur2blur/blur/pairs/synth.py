@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blur2blur import images
+from blur2blur import tensors
 from blur2blur.blur.camera import Camera
 from blur2blur.blur.camera_settings import CameraSettings
 from blur2blur.blur.pairs import plans
@@ -58,11 +58,11 @@ def make(pair: Planned, camera: Camera, sharp: Tensor, out_dir: Path) -> None:
     blurry, steady = camera.photograph_pair(sharp[None], rng, exposure=exposure)
     kernels = camera.local_kernels(exposure, height, width, KERNEL_GRID)[0]
     blurry_path, sharp_path, kernels_path, picture_path = _files(pair, out_dir)
-    images.write_rgb(picture_path, kernel_picture(kernels))
+    tensors.write_rgb(picture_path, kernel_picture(kernels))
     with atomic_path(kernels_path) as temporary:
         np.savez(temporary, kernels=kernels.numpy())
-    images.write_rgb(sharp_path, steady[0])
-    images.write_rgb(blurry_path, blurry[0])
+    tensors.write_rgb(sharp_path, steady[0])
+    tensors.write_rgb(blurry_path, blurry[0])
 
 
 def kernel_picture(kernels: Tensor) -> Tensor:

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from blur2blur import settings
+from blur2blur import extras, settings
 from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError, InputError
 from blur2blur.files import atomic_files, refuse_file_in_the_way
-from blur2blur.inference.chain import Chain
-from blur2blur.inference.exporting import read
-from blur2blur.inference.exporting.read import INPUT_NAME, SUFFIXES, ExportedHeader, require
-from blur2blur.inference.quiet_openvino import load_openvino
+from blur2blur.inference.backends import exported
+from blur2blur.inference.backends.exported import INPUT_NAME, OUTPUTS, ExportedHeader
+from blur2blur.inference.backends.quiet_openvino import load_openvino
+from blur2blur.inference.exporting import tracing
+from blur2blur.inference.exporting.chain import Chain
 from blur2blur.networks import ImageNetwork, SizeRule, pad_to_rule
-from blur2blur.weights import zoo
-from blur2blur.weights.checkpoints import HEADER_KEY, is_ours, read_header
+from blur2blur.weights import loading, zoo
+from blur2blur.weights.headers import HEADER_KEY, is_ours, read_header
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
 ONNX_OPSET = 18
 """The version of ONNX's operators; the one that torch's exporter is written for."""
 
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
+"""Format -> suffix."""
+
 TOLERANCE = 1e-4
 """Largest difference between an exported network and the original in float32, of values in [0, 1]:
 a fortieth of a step of 8 bits."""
 
-# Conversion needs memory for the network at this size; the result takes any.
-_TRACED_SIDE_PX = 64
 # Batch, height and width; each side of every network's rule is met and missed.
 _COMPARED_SIZES = ((2, 61, 91), (1, 1, 1), (1, 45, 530))
 
@@ -78,7 +80,7 @@ def export(
         InputError: the file cannot be written.
     """
     format = _format(out, format)
-    require(*PACKAGES[format])
+    _require(format)
     chain, header = load_chain(file, converter)
     exports: list[Export] = []
 
@@ -102,7 +104,7 @@ def load_chain(file: str, converter: str | None = None) -> tuple[Chain, Exported
 
     Raises:
         ConfigError: a converter beside `file`, which is one too.
-        CheckpointError: as `zoo.load_own` and `zoo.load_deblurrer`.
+        CheckpointError: as `loading.load_own` and `loading.load_deblurrer`.
     """
     files = {_role(file): file}
     if converter is not None:
@@ -110,20 +112,19 @@ def load_chain(file: str, converter: str | None = None) -> tuple[Chain, Exported
             raise ConfigError(f"{file} is a converter; give a deblurrer beside --converter")
         files = {"converter": converter, **files}
     networks = [
-        zoo.load_deblurrer(name) if role == "deblurrer" else zoo.load_own(name, role=role)
+        loading.load_deblurrer(name) if role == "deblurrer" else loading.load_own(name, role=role)
         for role, name in files.items()
     ]
     chain = Chain(networks).eval()
-    outputs = {"converter": "converted", "deblurrer": "deblurred"}
     last, name = list(files.items())[-1]
     facts = {
         "weights": {
             role: hashlib.sha256(zoo.resolve(name, role=role).read_bytes()).hexdigest()
             for role, name in files.items()
         },
-        "known_blur": zoo.known_blur(name, role=last),
+        "known_blur": _known_blur(zoo.resolve(name, role=last)),
     }
-    described = describe(chain, outputs=tuple(outputs[role] for role in files))
+    described = describe(chain, outputs=tuple(OUTPUTS[role] for role in files))
     return chain, described.model_copy(update=facts)
 
 
@@ -211,7 +212,6 @@ def write_openvino(
         check: as there.
         half: store weights in 16 bits, which is more than bf16 computes with; else in float32.
     """
-    require("openvino")
     openvino = load_openvino()
 
     header = header or describe(chain)
@@ -263,7 +263,7 @@ WRITERS = {
 }
 PACKAGES = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
-    "openvino": ("onnx", "onnxscript", "openvino"),
+    "openvino": (),
     "torch-export": (),
 }
 """What writing and comparing each format needs."""
@@ -295,11 +295,20 @@ def _role(name_or_path: str) -> str:
     return read_header(path).role if is_ours(path) else "deblurrer"
 
 
+def _known_blur(path: Path) -> str | None:
+    return zoo.known_blur(read_header(path)) if is_ours(path) else None
+
+
+def _require(format: str) -> None:
+    for package in PACKAGES[format]:
+        extras.load(package, extra="export", purpose=f"the format {format}")
+
+
 def _opened(path: Path) -> tuple[ExportedHeader, Callable[[Tensor], tuple[Tensor, ...]]]:
     """Open a file that was written just now, which is why a .pt2 may be unpickled here."""
     if path.suffix.lower() != SUFFIXES["torch-export"]:
-        network = read.load(path)
-        return network.header, network
+        file = exported.load(path)
+        return file.header, lambda image: tuple(map(torch.from_numpy, file.run(image.numpy())))
     extra: dict[str, Any] = {HEADER_KEY: ""}
     with _explained("torch.export"):
         program = torch.export.load(path, extra_files=extra)
@@ -308,7 +317,7 @@ def _opened(path: Path) -> tuple[ExportedHeader, Callable[[Tensor], tuple[Tensor
 
 
 def _onnx_model(chain: Chain, header: ExportedHeader) -> bytes:
-    require("onnx", "onnxscript")
+    _require("onnx")
     import onnx
 
     with _explained("ONNX"):
@@ -353,31 +362,18 @@ def _is_ours(network: nn.Module) -> bool:
 
 
 def _openvino_from_trace(chain: Chain) -> Any:  # noqa: ANN401
-    """Return OpenVINO's model of a TorchScript trace; None where that would not be faithful.
+    """Return OpenVINO's model of a trace; None where that would not be faithful."""
 
-    It takes a tenth of the time that torch.export and ONNX take, which the first photograph waits
-    for; but a trace keeps forever what a network decides in Python for its example.
-    """
-    with warnings.catch_warnings(record=True) as told, _constant(chain):
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", torch.jit.TracerWarning)  # pyright: ignore[reportPrivateImportUsage]
-        try:
-            from openvino.frontend import FrontEndManager
-            from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+    # a function, not the module, whose every submodule would be traced into one of its own
+    def run(image: Tensor) -> tuple[Tensor, ...]:
+        return chain(image)
 
-            # a function, not the module, whose every submodule would be traced into one of its own
-            def run(image: Tensor) -> tuple[Tensor, ...]:
-                return chain(image)
-
-            traced = torch.jit.trace(run, _example(chain.size_rule), check_trace=False)
-            # in a variable of its own: the frontend does not keep it alive
-            decoder = TorchScriptPythonDecoder(traced)
-            frontend: Any = FrontEndManager().load_by_framework("pytorch")
-            model = frontend.convert(frontend.load(decoder))
-        except Exception as error:  # noqa: BLE001 (OpenVINO's have no other class in common)
-            _log.debug("no trace for OpenVINO, going through ONNX: %s", error)
-            return None
-    return None if told else model
+    try:
+        with _constant(chain):
+            return tracing.convert(run, [tracing.example(chain.size_rule)], name="the chain")
+    except CheckpointError as error:
+        _log.debug("going through ONNX: %s", error)
+        return None
 
 
 @contextmanager
@@ -403,13 +399,7 @@ def _traced(chain: Chain) -> "ExportedProgram":
         for dim, name in ((2, "height"), (3, "width"))
     }
     shapes = ({0: torch.export.Dim.DYNAMIC, **sides},)
-    return torch.export.export(chain, (_example(rule),), dynamic_shapes=shapes)
-
-
-def _example(rule: SizeRule) -> Tensor:
-    height, width = rule.padded(_TRACED_SIDE_PX, _TRACED_SIDE_PX)
-    # unlike sides, so that a trace does not take one for the other
-    return torch.rand(2, 3, height, width + rule.multiple)
+    return torch.export.export(chain, (tracing.example(rule),), dynamic_shapes=shapes)
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch.nn.functional as F
-from torch import Tensor
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from blur2blur.errors import InputError
 from blur2blur.files import atomic_path
@@ -17,12 +18,13 @@ from blur2blur.inference.video import codecs, colour, reading, writing
 from blur2blur.inference.video.codecs import Encoding, Quality
 from blur2blur.inference.video.colour import Layout, Matrix
 from blur2blur.inference.video.reading import Clip, Step
+from blur2blur.tiling import Pixels
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.stream import Stream
 
-_THUMBNAIL = (18, 32)
+_THUMBNAIL = (32, 18)  # columns, rows
 _SCENE_CHANGE = 0.1  # mean difference of thumbnails in R'G'B' values
 _LIMITED, _FULL = 1, 2
 _BT709 = 1
@@ -37,14 +39,14 @@ class Frame:
         frame: in the layout that is written, with its time and tags.
         planes: its samples.
         matrix: what they mean.
-        pixels: float32 3 H W, R'G'B' in [0, 1].
+        pixels: float32 H W 3, R'G'B' in [0, 1].
     """
 
     packets: "list[Packet[Stream]]"
     frame: "VideoFrame"
-    planes: list[Tensor]
+    planes: list[NDArray[np.int32]]
     matrix: Matrix
-    pixels: Tensor
+    pixels: Pixels
 
 
 def process(
@@ -132,7 +134,7 @@ def _run(
         done, scenes = 0, Scenes(pipeline)
         while isinstance(item := upcoming.result(), Frame):
             upcoming = decoding.submit(read_next)
-            deblurred = pipeline(item.pixels, factor=scenes.factor(item.pixels))
+            deblurred = pipeline.process(item.pixels, factor=scenes.factor(item.pixels))
             if written is not None:
                 written.result()
             written = encoding_thread.submit(_write, writer, item, deblurred, encoding.layout)
@@ -148,13 +150,13 @@ class Scenes:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._before: Tensor | None = None
+        self._before: Pixels | None = None
         self._factor = 1
 
-    def factor(self, frame: Tensor) -> int:
-        """Return what the sides of the next frame (3 H W) are divided by."""
-        seen = F.adaptive_avg_pool2d(frame, _THUMBNAIL)
-        if self._before is None or (seen - self._before).abs().mean() > _SCENE_CHANGE:
+    def factor(self, frame: Pixels) -> int:
+        """Return what the sides of the next frame (H W 3) are divided by."""
+        seen = cv2.resize(frame, _THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
+        if self._before is None or np.abs(seen - self._before).mean() > _SCENE_CHANGE:
             self._factor = self._pipeline.choose_factor(frame)
         self._before = seen
         return self._factor
@@ -175,7 +177,7 @@ def _read(steps: Iterator[Step], layout: Layout, clip: Clip) -> "Frame | Sequenc
     return Frame(packets=step.packets, frame=frame, planes=planes, matrix=matrix, pixels=pixels)
 
 
-def _write(writer: writing.Writer, item: Frame, deblurred: Tensor, layout: Layout) -> None:
-    change = deblurred.to("cpu") - item.pixels
+def _write(writer: writing.Writer, item: Frame, deblurred: Pixels, layout: Layout) -> None:
+    change = deblurred - item.pixels
     planes = colour.add_change(item.planes, change, layout, item.matrix)
     writer.write(item.packets, item.frame, planes)

@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from numpy.typing import NDArray
 
 from blur2blur.errors import InputError
+from blur2blur.tiling import Pixels
 
 if TYPE_CHECKING:
     from av import VideoFrame
+
+Planes = Sequence[NDArray[np.int32]]
 
 _BT709, _BT601, _BT2020 = (0.2126, 0.0722), (0.299, 0.114), (0.2627, 0.0593)
 # MatrixCoefficients of H.273 -> weights of red and blue
@@ -106,79 +108,77 @@ def matrix_of(frame: "VideoFrame") -> Matrix:
     return Matrix(red=weights[0], blue=weights[1], full_range=full)
 
 
-def read_planes(frame: "VideoFrame") -> list[Tensor]:
+def read_planes(frame: "VideoFrame") -> list[NDArray[np.int32]]:
     """Copy the samples of a frame: integer h w for each plane of its layout."""
-    planes: list[Tensor] = []
+    planes: list[NDArray[np.int32]] = []
     deep = frame.format.components[0].bits > 8
     for plane in frame.planes:
         samples = np.frombuffer(memoryview(plane), np.uint16 if deep else np.uint8)
         samples = samples.reshape(plane.height, -1)[:, : plane.width]
-        planes.append(torch.from_numpy(samples.astype(np.int32)))
+        planes.append(samples.astype(np.int32))
     return planes
 
 
-def write_planes(frame: "VideoFrame", planes: Sequence[Tensor], layout: Layout) -> None:
+def write_planes(frame: "VideoFrame", planes: Planes, layout: Layout) -> None:
     """Set the samples of a frame from integer h w planes of its size."""
     kind = np.uint16 if layout.bits > 8 else np.uint8
     for plane, samples in zip(frame.planes, planes, strict=True):
         rows = np.zeros((plane.height, plane.line_size // np.dtype(kind).itemsize), kind)
-        rows[:, : plane.width] = samples.numpy()
+        rows[:, : plane.width] = samples
         # a buffer may be longer than its rows
         np.asarray(memoryview(plane))[: rows.nbytes] = np.frombuffer(rows.tobytes(), np.uint8)
 
 
-def to_rgb(planes: Sequence[Tensor], layout: Layout, matrix: Matrix) -> Tensor:
-    """Return float32 3 H W, R'G'B' in [0, 1] as displayed; values outside it are clipped.
+def to_rgb(planes: Planes, layout: Layout, matrix: Matrix) -> Pixels:
+    """Return float32 H W 3, R'G'B' in [0, 1] as displayed; values outside it are clipped.
 
     Args:
         planes: integer h w planes as `read_planes` gives them.
         layout: how they store colour.
         matrix: how to read it.
     """
+    values = [plane.astype(np.float32) for plane in planes]
     if layout.rgb:
-        green, blue, red = (plane / _largest(layout) for plane in planes)
-        return torch.stack([red, green, blue]).clamp(0, 1)
+        green, blue, red = values
+        return np.clip(np.stack([red, green, blue], axis=2) / _largest(layout), 0, 1)
     luma_span, chroma_span, black, middle = _spans(layout, matrix)
-    luma = (planes[0] - black) / luma_span
+    luma = (values[0] - black) / luma_span
     if layout.grey:
-        return luma.clamp(0, 1).expand(3, -1, -1).clone()
-    chroma = torch.stack([(plane - middle) / chroma_span for plane in planes[1:]])
-    of_blue, of_red = _upsample(chroma, layout, luma.shape[0], luma.shape[1])
+        return np.clip(luma, 0, 1)[..., None].repeat(3, axis=2)
+    of_blue, of_red = (
+        _upsample((plane - middle) / chroma_span, layout, *luma.shape) for plane in values[1:]
+    )
     red = luma + 2 * (1 - matrix.red) * of_red
     blue = luma + 2 * (1 - matrix.blue) * of_blue
     green = (luma - matrix.red * red - matrix.blue * blue) / (1 - matrix.red - matrix.blue)
-    return torch.stack([red, green, blue]).clamp(0, 1)
+    return np.clip(np.stack([red, green, blue], axis=2), 0, 1)
 
 
 def add_change(
-    planes: Sequence[Tensor], change: Tensor, layout: Layout, matrix: Matrix
-) -> list[Tensor]:
+    planes: Planes, change: Pixels, layout: Layout, matrix: Matrix
+) -> list[NDArray[np.int32]]:
     """Return `planes` with a change of their R'G'B' added, rounded to integers.
 
     Args:
         planes: integer h w planes of the input.
-        change: float32 3 H W, output minus what `to_rgb` gave for `planes`.
+        change: float32 H W 3, output minus what `to_rgb` gave for `planes`.
         layout: how planes store colour.
         matrix: likewise.
     """
-    red, green, blue = change
+    red, green, blue = (change[..., channel] for channel in range(3))
     if layout.rgb:
-        scaled = [part * _largest(layout) for part in (green, blue, red)]
+        scaled: list[Pixels] = [part * _largest(layout) for part in (green, blue, red)]
     else:
         luma_span, chroma_span, _, _ = _spans(layout, matrix)
         luma = matrix.red * red + matrix.blue * blue
         luma = luma + (1 - matrix.red - matrix.blue) * green
         scaled = [luma * luma_span]
         if not layout.grey:
-            chroma = torch.stack(
-                [
-                    (blue - luma) / (2 * (1 - matrix.blue)),
-                    (red - luma) / (2 * (1 - matrix.red)),
-                ]
-            )
-            scaled += list(_downsample(chroma, layout) * chroma_span)
+            for part, weight in ((blue, matrix.blue), (red, matrix.red)):
+                chroma = (part - luma) / (2 * (1 - weight))
+                scaled.append(_downsample(chroma, layout) * chroma_span)
     return [
-        (plane + part).round().clamp(0, _largest(layout)).int()
+        np.clip(np.rint(plane + part), 0, _largest(layout)).astype(np.int32)
         for plane, part in zip(planes, scaled, strict=True)
     ]
 
@@ -195,22 +195,23 @@ def _spans(layout: Layout, matrix: Matrix) -> tuple[float, float, float, float]:
     return 219 * step, 224 * step, 16 * step, 128 * step
 
 
-def _upsample(chroma: Tensor, layout: Layout, height: int, width: int) -> Tensor:
-    """Interpolate 2 h w linearly; chroma stands on even columns, and between rows."""
+def _upsample(chroma: Pixels, layout: Layout, height: int, width: int) -> Pixels:
+    """Interpolate h w linearly; chroma stands on even columns, and between rows."""
     if layout.halved_x:
-        following = torch.cat([chroma[..., 1:], chroma[..., -1:]], dim=-1)
-        chroma = torch.stack([chroma, (chroma + following) / 2], dim=-1).flatten(-2)
+        following = np.concatenate([chroma[:, 1:], chroma[:, -1:]], axis=1)
+        chroma = np.stack([chroma, (chroma + following) / 2], axis=2).reshape(len(chroma), -1)
     if layout.halved_y:
-        chroma = F.interpolate(chroma[None], scale_factor=(2.0, 1.0), mode="bilinear")[0]
-    return chroma[:, :height, :width]
+        size = (chroma.shape[1], 2 * chroma.shape[0])
+        chroma = cv2.resize(chroma, size, interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    return chroma[:height, :width]
 
 
-def _downsample(chroma: Tensor, layout: Layout) -> Tensor:
-    """Average 2 H W to where chroma stands: columns by 1 2 1, rows by pairs."""
+def _downsample(chroma: Pixels, layout: Layout) -> Pixels:
+    """Average H W to where chroma stands: columns by 1 2 1, rows by pairs."""
     if layout.halved_y:
-        chroma = F.pad(chroma, (0, 0, 0, chroma.shape[1] % 2), mode="replicate")
-        chroma = (chroma[:, 0::2] + chroma[:, 1::2]) / 2
+        chroma = np.pad(chroma, ((0, chroma.shape[0] % 2), (0, 0)), mode="edge")
+        chroma = (chroma[0::2] + chroma[1::2]) / 2
     if layout.halved_x:
-        padded = F.pad(chroma, (1, 1 + chroma.shape[2] % 2), mode="replicate")
-        chroma = (padded[..., 0:-2:2] + 2 * padded[..., 1:-1:2] + padded[..., 2::2]) / 4
+        padded = np.pad(chroma, ((0, 0), (1, 1 + chroma.shape[1] % 2)), mode="edge")
+        chroma = (padded[:, 0:-2:2] + 2 * padded[:, 1:-1:2] + padded[:, 2::2]) / 4
     return chroma

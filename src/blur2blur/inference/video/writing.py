@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from torch import Tensor
 
 from blur2blur.errors import InputError
 from blur2blur.inference.video.codecs import Encoding
-from blur2blur.inference.video.colour import Layout, write_planes
+from blur2blur.inference.video.colour import Layout, Planes, write_planes
 from blur2blur.inference.video.reading import Clip, reason_of
 
 if TYPE_CHECKING:
@@ -51,7 +50,10 @@ class Writer:
         self._last_pts: int | None = None
 
     def write(
-        self, packets: "Sequence[Packet[Stream]]", frame: "VideoFrame", planes: Sequence[Tensor]
+        self,
+        packets: "Sequence[Packet[Stream]]",
+        frame: "VideoFrame",
+        planes: Planes,
     ) -> None:
         """Copy packets, then encode planes with the time and the tags of the frame they are of.
 
@@ -193,7 +195,7 @@ def _add_copies(container: "OutputContainer", clip: Clip, output: Path) -> "dict
     return copies
 
 
-def _new_frame(frame: "VideoFrame", planes: Sequence[Tensor], layout: Layout) -> "VideoFrame":
+def _new_frame(frame: "VideoFrame", planes: Planes, layout: Layout) -> "VideoFrame":
     from av import VideoFrame
 
     new = VideoFrame(frame.width, frame.height, layout.name)

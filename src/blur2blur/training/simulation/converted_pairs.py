@@ -16,7 +16,7 @@ from blur2blur.training import sources
 from blur2blur.training.settings import DeblurrerSettings
 from blur2blur.training.simulation.prepare import prepare
 from blur2blur.training.task import channels_last
-from blur2blur.weights import zoo
+from blur2blur.weights import loading, zoo
 
 
 class ConvertedPairs:
@@ -45,7 +45,7 @@ class ConvertedPairs:
         self._autocast = fabric.autocast
         self._converter = None
         if settings.converter != zoo.WITHOUT_CONVERTER:
-            converter = zoo.load_own(settings.converter, role="converter").to(fabric.device)
+            converter = loading.load_own(settings.converter, role="converter").to(fabric.device)
             sources.check_crop(settings.data.crop_px, converter.size_rule)
             channels_last(converter)
             self._converter = converter.eval().requires_grad_(False)

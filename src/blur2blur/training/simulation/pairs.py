@@ -13,7 +13,7 @@ from torch import Tensor
 
 from blur2blur.blur import Camera, Exposure, load_camera
 from blur2blur.blur.apply import quick_length
-from blur2blur.images import to_linear, to_srgb
+from blur2blur.tensors import to_linear, to_srgb
 from blur2blur.training.settings import KnownBlurSettings
 from blur2blur.training.simulation.camera_matching import features, narrowed, nearest
 

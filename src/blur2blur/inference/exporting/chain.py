@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from blur2blur.errors import CheckpointError
-from blur2blur.networks import ImageNetwork, SizeRule
+from blur2blur.networks import ImageNetwork
+from blur2blur.tiling import SizeRule
 
 
 class Chain(nn.Module):

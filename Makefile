@@ -14,11 +14,17 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	touch $@
 
+$(VENV)/.installed-demo: $(VENV)/.installed
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[demo]'
+	touch $@
+
 install: $(VENV)/.installed
+
+install-demo: $(VENV)/.installed-demo
 
 install-dev: $(VENV)/.installed-dev
 
-demo: install
+demo: install-demo
 	$(BIN)/python benchmarks/demo.py --out demo
 
 test: install-dev

@@ -110,7 +110,7 @@ def lpips(image: Pixels, truth: Pixels) -> float:
 
 
 def _module() -> Any:  # noqa: ANN401 (a module)
-    return extras.load("blur2blur.statistics.lpips", extra="train", purpose="LPIPS")
+    return extras.load("blur2blur.statistics.lpips", purpose="LPIPS")
 
 
 def _check_sizes(image: Pixels, truth: Pixels) -> None:

@@ -97,7 +97,6 @@ def build(
         raise ConfigError(f"exported files run on the device cpu, not on {device}")
     torch_networks = extras.load(
         "blur2blur.inference.backends.torch_networks",
-        extra="train",
         purpose=f"{_named(sources)} on {device} by {'torch' if backend == 'auto' else backend}",
     )
     return torch_networks.build(sources, device=device, backend=backend, precision=precision)
@@ -161,7 +160,7 @@ def _single(run: Callable[[Pixels], Pixels], images: Pixels) -> tuple[Pixels, ..
 def _graph(role: str, source: "Source") -> tuple[Graph, Weights, str | None] | None:
     """Return a network's graph, weights and known blur; None where it is not of this project."""
     if not isinstance(source, str | Path):
-        tracing = extras.load(_TRACING, extra="train", purpose="a module of torch")
+        tracing = extras.load(_TRACING, purpose="a module of torch")
         found = tracing.of_module(source)
         return found and (*found, None)
     path = zoo.resolve(str(source), role=role)
@@ -175,7 +174,7 @@ def _graph(role: str, source: "Source") -> tuple[Graph, Weights, str | None] | N
     graph = file.graph
     if graph is None:
         purpose = f"{path} lacks the graph that the CPU's runtime runs; making it"
-        graph = extras.load(_TRACING, extra="train", purpose=purpose).of_file(path)
+        graph = extras.load(_TRACING, purpose=purpose).of_file(path)
     return graph, file.weights, zoo.known_blur(file.header)
 
 

@@ -14,6 +14,7 @@ EXTRAS = {
     "lightning": "train",
     "torchmetrics": "train",
     "tensorboard": "train",
+    "cv2": "train",
     "onnx": "export",
     "onnxscript": "export",
     "onnxruntime": "export",

@@ -23,6 +23,17 @@ def test_arrays_come_back_as_they_were_in_memory_of_their_own() -> None:
     assert pixels.any()
 
 
+@pytest.mark.parametrize("shape", [(5, 7, 3), (1, 1, 3)])
+def test_memory_is_not_shared_where_the_order_fits_already(shape: tuple[int, ...]) -> None:
+    """A permuted array is such a tensor, and what is deblurred in place would change it."""
+    pixels = np.zeros(shape, np.float32)
+    tensors.to_array(torch.from_numpy(pixels).permute(2, 0, 1))[:] = 1
+    planes = np.zeros((3, *shape[:2]), np.float32)
+    tensors.to_tensor(planes.transpose(1, 2, 0)).fill_(1)
+    assert not pixels.any()
+    assert not planes.any()
+
+
 def test_files_are_those_of_images(tmp_path: Path) -> None:
     pixels = torch.rand(3, 5, 7)
     tensors.write_rgb(tmp_path / "a.png", pixels)

@@ -139,11 +139,16 @@ def _on_cpu(
     graph, weights, known_blur = found
     possible = ["bf16", "fp32"] if openvino.computes_bf16() else ["fp32"]
     chosen = choose_precision(precision, possible, where="cpu, openvino")
+    try:
+        run = openvino.load(graph, weights, chosen)
+    except CheckpointError as error:
+        name = _named([(role, source)])
+        raise CheckpointError(f"{name}: {error}; take another copy of the file") from error
     return Engine(
         backend="openvino",
         precision=chosen,
         size_rule=graph.size_rule,
-        restore=partial(_single, openvino.load(graph, weights, chosen)),
+        restore=partial(_single, run),
         known_blur=known_blur,
     )
 

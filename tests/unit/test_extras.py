@@ -61,13 +61,13 @@ def test_code_that_is_not_installed_is_named_by_its_name(monkeypatch: pytest.Mon
 def test_what_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError) as error:
-        extras.load("onnxruntime", extra="export", purpose="photo.onnx")
+        extras.load("onnxruntime", purpose="photo.onnx")
     message = str(error.value)
     assert message == f"photo.onnx needs onnxruntime: {extras.install('export')}"
 
 
 def test_what_is_there_is_returned() -> None:
-    assert extras.load("json", extra="export", purpose="nothing") is json
+    assert extras.load("json", purpose="nothing") is json
 
 
 def test_a_mistake_of_ours_is_not_taken_for_a_missing_extra(
@@ -76,4 +76,4 @@ def test_a_mistake_of_ours_is_not_taken_for_a_missing_extra(
     (tmp_path / "mistaken.py").write_text("import blur2blur.nowhere\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match=r"blur2blur\.nowhere"):
-        extras.load("mistaken", extra="export", purpose="nothing")
+        extras.load("mistaken", purpose="nothing")

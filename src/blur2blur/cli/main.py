@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from blur2blur import extras
 from blur2blur.cli import blur, data, models, train
 from blur2blur.cli.deblur import deblur
 from blur2blur.cli.evaluate import evaluate
@@ -73,6 +74,11 @@ def guard(command: Callable[[], object]) -> None:
         sys.exit(130)
     except Blur2BlurError as error:
         _fail(str(error))
+    except ImportError as error:
+        missing = extras.explained(error, purpose="this command")
+        if missing is None:
+            raise
+        _fail(str(missing))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 

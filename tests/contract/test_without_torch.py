@@ -15,7 +15,7 @@ from blur2blur.weights import checkpoints, headers
 from conftest import crops, make_camera_folder
 
 # a module that is None cannot be imported
-BLOCKED = ("torch", "torchvision", "torchmetrics", "lightning", "scipy", "cv2", "skimage")
+BLOCKED = ("torch", "torchvision", "torchmetrics", "lightning", "scipy", "skimage")
 MAIN = f"""
 import sys
 sys.modules.update(dict.fromkeys({BLOCKED}))

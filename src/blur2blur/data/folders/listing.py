@@ -80,7 +80,7 @@ def find(folder: Path, advance: Callable[[], object] = lambda: None) -> Listing:
                 links.append(path)
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
-            elif reason := _unwanted(path):
+            elif reason := _unwanted(path, entry):
                 skipped.append(Skipped(path=path, reason=reason))
             else:
                 photographs.append(path)
@@ -99,11 +99,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise DataError(f"cannot list {folder}: {error.strerror or error}") from error
 
 
-def _unwanted(path: Path) -> str | None:
+def _unwanted(path: Path, entry: os.DirEntry[str]) -> str | None:
     """Return why a file is not read; a broken link of an image's name is left to fail by name."""
     suffix = path.suffix.lower()
     if suffix not in images.SUFFIXES:
         return f"{suffix} is not read" if suffix else "no suffix"
+    if entry.is_file(follow_symlinks=False):
+        return None
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except OSError:

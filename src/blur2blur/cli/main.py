@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from blur2blur import extras
-from blur2blur.cli import blur, data, models, train
+from blur2blur.cli import blur, data, models, showing, train
 from blur2blur.cli.deblur import deblur
 from blur2blur.cli.evaluate import evaluate
 from blur2blur.cli.export import export
@@ -85,5 +85,7 @@ def guard(command: Callable[[], object]) -> None:
 
 def _fail(message: str) -> NoReturn:
     console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-    console.print(f"[bold red]error:[/] {escape(' '.join(message.splitlines()))}")
+    console.print(
+        f"[bold red]error:[/] {escape(showing.printable(' '.join(message.splitlines())))}"
+    )
     sys.exit(2)

@@ -40,9 +40,12 @@ class DiscriminatorOptions(PatchGANOptions):
     """Options of a `MultiScaleDiscriminator`."""
 
     kind: Literal["patch", "energy", "both"] = "patch"
-    """`PatchGAN`, `band_energy.BandEnergyDiscriminator`, or both side by side."""
+    """`patch` (PatchGAN), `energy` (logarithms of the energies of frequency bands, which show blur
+    and hardly anything else) or `both` side by side."""
     energy_channels: int = Field(default=32, ge=1)
+    """Channels of the network of band energies."""
     scales: int = Field(default=3, ge=1, le=5)
+    """Sizes at which images are rated: where the converter's network has several, as many."""
     shared: bool = False
     """One network for all scales instead of one each. The same blur is half as wide at half the
     size, so a shared one has to call the same look known at one scale and unknown at another."""

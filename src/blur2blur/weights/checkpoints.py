@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -26,6 +26,12 @@ from blur2blur.networks import ImageNetwork, Network
 from blur2blur.settings import Settings
 
 HEADER_KEY = "blur2blur"
+
+FORMAT = 2
+"""Version of what weight files say. In 1, of files that do not tell it, a discriminator's option
+`kind` was called `judge`, and its weights began with `judges` instead of `parts`."""
+
+_FORMER_PREFIX = ("judges.", "parts.")
 
 # All that torch has been seen to raise on damaged files, besides pickle's own error.
 _DAMAGE_ERRORS = (
@@ -42,11 +48,13 @@ _DAMAGE_ERRORS = (
 
 
 class Header(Settings):
-    """What a weight file says of itself.
+    """What a weight file says of itself; what a newer version adds is kept, and not looked at.
 
     `role` is what the network was trained to be: "converter", "deblurrer", "kernel" (a kernel
     extractor) or "discriminator".
     """
+
+    model_config = ConfigDict(extra="allow")
 
     role: str
     network: str
@@ -55,6 +63,7 @@ class Header(Settings):
     metrics: Mapping[str, float] = Field(default_factory=dict)
     settings: Mapping[str, Any] = Field(default_factory=dict)
     version: str = ""
+    format: int = FORMAT
 
 
 def save_network(path: Path, network: torch.nn.Module, header: Header) -> None:
@@ -93,12 +102,27 @@ def read_header(path: Path) -> Header:
         raise CheckpointError(
             f"{path} holds weights of another program; give a file that 'blur2blur train' wrote"
         )
+    written = FORMAT
     try:
-        return settings.build(Header, json.loads(metadata[HEADER_KEY]), source="its header")
+        told = json.loads(metadata[HEADER_KEY])
+        if isinstance(told, dict):
+            told = {"format": 1, **told}
+            written = told["format"]
+            options = told.get("options")
+            if written == 1 and isinstance(options, dict) and "judge" in options:
+                options["kind"] = options.pop("judge")
+        return settings.build(Header, told, source="its header")
     except (ConfigError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or of another version of blur2blur: {error}"
-        ) from error
+        raise CheckpointError(f"{path} {_why_unreadable(written, error)}") from error
+
+
+def _why_unreadable(written: object, error: Exception) -> str:
+    if isinstance(written, int) and written > FORMAT:
+        return (
+            f"was written by a newer blur2blur (format {written}, this one reads up to {FORMAT}); "
+            "update blur2blur"
+        )
+    return f"is damaged or of another version of blur2blur: {error}"
 
 
 def is_ours(path: Path) -> bool:
@@ -135,11 +159,13 @@ def load_any(path: Path, *, role: str | None = None) -> tuple[Network, Header]:
         )
     try:
         network = networks.build_any(header.network, **header.options)
+        load_weights(network, path)
     except ConfigError as error:
-        raise CheckpointError(
-            f"{path} is damaged or of another version of blur2blur: {error}"
-        ) from error
-    load_weights(network, path)
+        raise CheckpointError(f"{path} {_why_unreadable(header.format, error)}") from error
+    except CheckpointError as error:
+        if header.format <= FORMAT:
+            raise
+        raise CheckpointError(f"{path} {_why_unreadable(header.format, error)}") from error
     return network.eval(), header
 
 
@@ -155,6 +181,7 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
             weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
+    weights = _current_names(weights)
     problem = first_difference(expected, weights)
     if problem:
         raise CheckpointError(f"{path} was made for another network: {problem}")
@@ -186,6 +213,27 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     torch.save(dict(state), data)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.getbuffer())
+
+
+def _current_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under the names of today; those of discriminators were others in format 1."""
+    old, new = _FORMER_PREFIX
+    return {
+        new + name.removeprefix(old) if name.startswith(old) else name: value
+        for name, value in weights.items()
+    }
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a training state, also one of an older version; raises as `load_pickle_safely`."""
+    state = load_pickle_safely(path)
+    for section in ("networks", "optimisers"):
+        state[section] = {
+            "network" if name == "generator" else name: each
+            for name, each in state[section].items()
+        }
+    state["networks"] = {name: _current_names(each) for name, each in state["networks"].items()}
+    return state
 
 
 def load_pickle_safely(path: Path) -> dict[str, Any]:

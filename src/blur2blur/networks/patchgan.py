@@ -30,10 +30,12 @@ class PatchGANOptions(Settings):
     """Convolutions of stride 2; 1, 2, 3, 4 layers see patches of 16, 34, 70, 142 pixels. With 0
     every pixel is rated alone (PixelGAN), which tells colours apart but no blur."""
     norm: Literal["none", "instance", "spectral"] = "none"
-    """Instance normalisation divides out the strength of high frequencies, which is what tells one
-    blur from another: choose it to match published weights only."""
+    """`none`, `instance` or `spectral`. Instance normalisation divides out the strength of high
+    frequencies, which is what tells one blur from another: choose it to match published weights
+    only."""
     input: Literal["rgb", "gradient", "rgb+gradient"] = "rgb"
-    """What is looked at: colours, differences of neighbours (blur with little content), or both."""
+    """What is looked at: colours (`rgb`), differences of neighbours (`gradient`: blur with little
+    content), or both (`rgb+gradient`)."""
 
 
 class DiscriminatorOptions(PatchGANOptions):

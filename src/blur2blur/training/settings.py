@@ -329,7 +329,7 @@ def settings_of_run(told: Mapping[str, Any], like: TaskSettings) -> dict[str, An
         values["simulated"] = None
     wanted = like.model_dump(mode="json", include={"task", "method"})
     if any(values.get(key) != value for key, value in wanted.items()):
-        return values
+        return {key: values.get(key) for key in wanted} | values  # the first difference is told
     return settings.build(type(like), values, source="settings.json").model_dump(mode="json")
 
 

@@ -67,7 +67,7 @@ def refuse_other_run(folder: Path, data: Path, settings: TaskSettings) -> None:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         before = {"data": told["data"], "settings": settings_of_run(told["settings"], settings)}
-    except (ConfigError, ValueError, KeyError, TypeError) as error:
+    except (ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is damaged ({error}); choose another --out") from error
     # where the validations decide when the rate falls, their rhythm is part of the run
     fixed = {"run.validate_every"} if settings.optimiser.schedule == "plateau" else set[str]()

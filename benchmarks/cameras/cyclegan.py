@@ -14,8 +14,8 @@ from blur2blur.data.samples.datasets import Sample, UnpairedBlur
 from blur2blur.losses import discriminator_loss, generator_loss
 from blur2blur.pyramid import pyramid
 from blur2blur.training import blur_distance, sources
-from blur2blur.training.settings import ConverterSettings
-from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
+from blur2blur.training.settings import AdversarialConverterSettings
+from blur2blur.training.task import Batch, Trained, as_float, batch_files, set_up
 
 CYCLE_WEIGHT = 10.0
 IDENTITY_WEIGHT = 5.0
@@ -28,7 +28,7 @@ class CycleTask:
     higher_is_better = False
 
     def __init__(
-        self, settings: ConverterSettings, streams: sources.Streams, fabric: Fabric
+        self, settings: AdversarialConverterSettings, streams: sources.Streams, fabric: Fabric
     ) -> None:
         """Build the four networks and the data: streams `unknown_blurry` and `unknown_sharp`."""
         self.settings, self.fabric = settings, fabric
@@ -46,22 +46,16 @@ class CycleTask:
             cache_gb=settings.data.cache_gb,
         )
         torch.manual_seed(settings.run.seed)
-        self.networks: dict[str, nn.Module] = {
+        made: dict[str, nn.Module] = {
             name: networks.build(settings.network.name, **settings.network.options)
             for name in ("network", "blurrer")
         } | {
             name: networks.MultiScaleDiscriminator(settings.discriminator)
             for name in ("discriminator_sharp", "discriminator_blurry")
         }
-        self.optimisers: dict[str, torch.optim.Optimizer] = {}
-        self.wrapped: dict[str, nn.Module] = {}
-        for name, network in self.networks.items():
-            channels_last(network)
-            rate = settings.optimiser.learning_rate
-            self.wrapped[name], self.optimisers[name] = fabric.setup(
-                network, adam(network, settings.optimiser, rate)
-            )
-        self.schedules = dict.fromkeys(self.optimisers, settings.optimiser)
+        self.trained: dict[str, Trained] = {
+            name: set_up(fabric, network, settings.optimiser) for name, network in made.items()
+        }
         seed = settings.run.seed
         self.held_out = {
             stream: batch[stream]
@@ -79,11 +73,14 @@ class CycleTask:
             "blurry": as_float(batch["unknown_blurry"]),
             "sharp": as_float(batch["unknown_sharp"]),
         }
-        makers = {"sharp": self.wrapped["network"], "blurry": self.wrapped["blurrer"]}
+        makers = {
+            "sharp": self.trained["network"].network,
+            "blurry": self.trained["blurrer"].network,
+        }
         fake = {"sharp": makers["sharp"](real["blurry"]), "blurry": makers["blurry"](real["sharp"])}
         losses: dict[str, Tensor] = {}
         for kind, other in (("sharp", "blurry"), ("blurry", "sharp")):
-            discriminator = self.networks[f"discriminator_{kind}"].requires_grad_(False)
+            discriminator = self.trained[f"discriminator_{kind}"].bare.requires_grad_(False)
             with self.fabric.autocast():
                 losses[f"adversarial_{kind}"] = generator_loss(
                     discriminator(fake[kind]), kind="least_squares"
@@ -95,7 +92,8 @@ class CycleTask:
             discriminator.requires_grad_(True)
         self._update_generators(losses)
         for kind, images in fake.items():
-            discriminator = self.wrapped[f"discriminator_{kind}"]
+            trained = self.trained[f"discriminator_{kind}"]
+            discriminator = trained.network
             real_levels = pyramid(real[kind], len(images))
             with self.fabric.autocast():
                 loss = discriminator_loss(
@@ -103,19 +101,12 @@ class CycleTask:
                     discriminator([image.detach() for image in images]),
                     kind="least_squares",
                 )
-            update(
-                self.fabric,
-                discriminator,
-                self.optimisers[f"discriminator_{kind}"],
-                {"adversarial": loss},
-                clip_norm=0,
-                files=batch_files(batch),
-            )
+            trained.update({"adversarial": loss}, batch_files(batch))
             losses[f"discriminator_{kind}"] = loss
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _update_generators(self, losses: dict[str, Tensor]) -> None:
-        makers = [self.optimisers["network"], self.optimisers["blurrer"]]
+        makers = [self.trained[name].optimiser for name in ("network", "blurrer")]
         for optimiser in makers:
             optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(torch.stack(list(losses.values())).sum())

@@ -2,22 +2,44 @@
 
 import copy
 import difflib
+import logging
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from blur2blur.errors import ConfigError
 
 PRESETS_DIR = Path(__file__).parent / "presets"
 
+_log = logging.getLogger(__name__)
+
 
 class Settings(BaseModel):
-    """Base of every settings model: frozen, unknown names refused, defaults checked."""
+    """Base of every settings model: frozen, unknown names refused, defaults checked.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    The docstring below a field is what the documentation says of it.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
+
+    former_names: ClassVar[Mapping[str, str]] = {}
+    """Dotted names of older versions, and what they are called now; "" where they are gone."""
+
+    @classmethod
+    def class_for(cls, values: Mapping[str, Any]) -> type[Self]:
+        """Return the class that `values` are for: this one, or one below it that they choose.
+
+        Raises:
+            ValueError: values that the chosen one does not read.
+        """
+        return cls
 
 
 def one_is_both(value: object) -> object:
@@ -97,12 +119,54 @@ def _parse_value(text: str) -> object:
         return text
 
 
+def renamed(values: Mapping[str, Any], former_names: Mapping[str, str]) -> dict[str, Any]:
+    """Return `values` under the names of today, with one warning for each that is not."""
+    result: dict[str, Any] = copy.deepcopy(dict(values))
+    for old, new in former_names.items():
+        *sections, key = old.split(".")
+        section: Any = result
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or key not in section:
+            continue
+        _tell_renamed(old, new)
+        value = section.pop(key)
+        if new:
+            *sections, key = new.split(".")
+            target = result
+            for name in sections:
+                target = target.setdefault(name, {})
+            target[key] = value
+    return result
+
+
+def _renamed_override(override: str, former_names: Mapping[str, str]) -> str | None:
+    """Return an override under the name of today, None where that is gone."""
+    dotted, equals, text = override.partition("=")
+    for old, new in former_names.items():
+        if f"{dotted}.".startswith(f"{old}."):
+            _tell_renamed(old, new)
+            return f"{new}{dotted.removeprefix(old)}{equals}{text}" if new else None
+    return override
+
+
+@cache
+def _tell_renamed(old: str, new: str) -> None:
+    """Warn of a name of older versions, once."""
+    now = f"is called '{new}' now" if new else "is gone and was left out"
+    _log.warning("the setting '%s' %s", old, now)
+
+
 def build(model: type[SettingsT], values: Mapping[str, Any], *, source: str) -> SettingsT:
     """Validate `values` into `model`; `source` names their origin in error messages.
 
     Raises:
         ConfigError: unknown name (the nearest known one is suggested) or a value that does not fit.
     """
+    try:
+        model = model.class_for(values)
+    except ValueError as error:
+        raise ConfigError(f"{source}: {error}") from error
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -116,23 +180,44 @@ def build(model: type[SettingsT], values: Mapping[str, Any], *, source: str) -> 
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "missing":
             raise ConfigError(f"{source}: '{dotted}' is missing") from error
-        given = f"{dotted} = {first['input']!r}: " if location else ""
+        # a rule of a whole section names the values itself
+        whole = first["type"] == "value_error" and isinstance(first["input"], Mapping)
+        given = f"{dotted} = {first['input']!r}: " if location and not whole else ""
         raise ConfigError(f"{source}: {given}{message}") from error
 
 
 def _known_names(model: type[BaseModel], sections: Sequence[str]) -> list[str]:
     for section in sections:
-        field = model.model_fields.get(section)
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        inner = section_of(model.model_fields[section]) if section in model.model_fields else None
+        if inner is None:
             return []
-        model = annotation
+        model = inner
     return list(model.model_fields)
+
+
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the model of a field that is a section of settings, None for a value."""
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def dotted_names(model: type[BaseModel], prefix: str = "") -> set[str]:
+    """Return the names of all values of a model, as `--set` takes them."""
+    found: set[str] = set()
+    for name, field in model.model_fields.items():
+        section = section_of(field)
+        dotted = f"{prefix}{name}"
+        found |= {dotted} if section is None else dotted_names(section, f"{dotted}.")
+    return found
 
 
 def load(
     model: type[SettingsT], preset: str, overrides: Sequence[str] = (), *, folder: str = ""
 ) -> SettingsT:
     """Read a preset, apply overrides, validate. Raises ConfigError as the parts do."""
-    values = apply_overrides(read_preset(preset, folder), overrides)
+    current = (_renamed_override(override, model.former_names) for override in overrides)
+    values = renamed(read_preset(preset, folder), model.former_names)
+    values = apply_overrides(values, [override for override in current if override is not None])
     return build(model, values, source=f"preset '{preset}'")

@@ -412,7 +412,7 @@ BROKEN_HEADERS = [
     '{"role": "deblurrer", "network": "unett"}',
     '{"role": "deblurrer", "network": "nafnet", "options": 3}',
     '{"role": "deblurrer", "network": "nafnet", "options": {"name": "x"}}',
-    '{"role": "deblurrer", "network": "nafnet", "future": 1}',
+    '{"role": "deblurrer", "network": "nafnet", "options": {"future": 1}}',
 ]
 
 

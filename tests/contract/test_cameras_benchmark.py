@@ -13,12 +13,14 @@ from blur2blur import tensors
 from blur2blur.training.simulation import prepare
 
 SMALL = """
-"network.options={ base_channels = 4, blocks = 1 }", "known.camera=known-small",
+"known.camera=known-small",
 "data.crop_px=64", "data.batch_size=1", "data.workers=0", "data.validation_crops=1",
 "run.steps=1", "run.validate_every=1", "run.checkpoint_every=1", "run.samples_every=1",
 "run.precision=32-true",
 """
+FROM_SHIPPED = '"network.options={}",'
 UNPAIRED = """
+"network.options={ base_channels = 4, blocks = 1 }",
 "discriminator.base_channels=4", "discriminator.layers=2", "loss.content=none",
 "known.source=synthetic", "data.curriculum_steps=0",
 """
@@ -33,10 +35,10 @@ weights = "known-blur-small"
 weights = "generic-small"
 [training.camera-aware]
 preset = "deblurrer"
-overrides = [{SMALL}]
+overrides = [{SMALL} {FROM_SHIPPED}]
 [training.upper-bound]
 preset = "deblurrer"
-overrides = [{SMALL}]
+overrides = [{SMALL} {FROM_SHIPPED}]
 [training.blur2blur]
 preset = "converter"
 overrides = [{SMALL} "simulated.cameras=['phone-small']", "simulated.compared=2"]

@@ -59,7 +59,7 @@ TASKS = {
     "deblurrer": DeblurrerSettings, "converter": ConverterSettings, "kernel": KernelSettings,
     "extent": ExtentSettings,
 }  # fmt: skip
-MODELS = [*TASKS.values(), CameraSettings, networks.KernelWizardOptions]
+MODELS = [CameraSettings, networks.KernelWizardOptions]
 MODELS += [
     BlurExtentOptions,
     MimoUNetOptions,
@@ -119,7 +119,12 @@ def cheap(arguments: list[str]) -> list[str]:
     if arguments[0] == "train":
         network = NETWORK_OF.get(arguments[1], "mimo_unet")
         chosen = [f"network.name={network}", f"network.options={TINY_NETWORKS[network]}"]
-        overrides = chosen + TINY + (TINY_DISCRIMINATOR if arguments[1] == "converter" else [])
+        preset = dict(itertools.pairwise(arguments)).get("--preset", arguments[1])
+        values = {} if preset == "extent" else settings.read_preset(preset)
+        if values.get("init") == zoo.DEFAULT_CONVERTER:  # which is not replaced by a tiny one
+            chosen = []
+        adversarial = values.get("method") == "adversarial"
+        overrides = chosen + TINY + (TINY_DISCRIMINATOR if adversarial else [])
         return [word for override in overrides for word in ("--set", override)]
     return []
 
@@ -315,9 +320,8 @@ def test_every_preset_loads(name: str):
     networks.build_any(checked.network.name, **checked.network.options)
     if not isinstance(checked, ExtentSettings):
         load_camera(checked.known.camera, checked.known.overrides)
-    for section in ("simulated", "simulated"):
-        for camera in getattr(getattr(checked, section, None), "cameras", ()):
-            load_camera(camera)
+    for camera in getattr(getattr(checked, "simulated", None), "cameras", ()):
+        load_camera(camera)
 
 
 def test_presets_and_cameras_in_the_documentation_are_those_that_ship():

@@ -47,5 +47,5 @@ def test_both_networks_learn_and_are_left_beside_each_other(camera_folder: Path,
 
 
 def test_what_training_the_deblurrer_needs_is_told():
-    with pytest.raises(ConfigError, match=r"set rehearsal\.deblurred=1"):
+    with pytest.raises(ConfigError, match=r"set simulated\.deblurred=1"):
         settings.load(ConverterSettings, "generic-small", [*SMALL, "simulated.deblurred=0"])

@@ -22,8 +22,9 @@ from torch._utils import ExceptionWrapper
 from blur2blur import settings
 from blur2blur.errors import ConfigError, DataError, InputError
 from blur2blur.training import launch, loop, sources
-from blur2blur.training.settings import ConverterSettings, DeblurrerSettings, RunSettings
-from blur2blur.training.task import update
+from blur2blur.training.sections import OptimiserSettings, RunSettings
+from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
+from blur2blur.training.task import set_up
 from blur2blur.weights.headers import read_header
 
 TINY = [
@@ -55,8 +56,8 @@ def deblurrer(data: Path, out: Path, *overrides: str, progress: loop.Progress = 
 
 
 def converter(data: Path, out: Path, *overrides: str, progress: loop.Progress = nothing) -> bool:
-    judge = ["discriminator={base_channels=4, layers=2}", "loss.penalty=r1+r2"]
-    values = settings.apply_overrides({"network": {}}, [*TINY, *judge, *overrides])
+    small = ["discriminator={base_channels=4, layers=2}", "loss.penalty=r1+r2"]
+    values = settings.apply_overrides({"network": {}}, [*TINY, *small, *overrides])
     checked = settings.build(ConverterSettings, values, source="test")
     return launch.train_converter(data, checked, out, progress)
 
@@ -210,11 +211,11 @@ class TestErrors:
         """A loss of 0 whose gradient is infinity times zero."""
         fabric = Fabric(accelerator="cpu")
         network = nn.Linear(1, 1)
-        wrapped, optimiser = fabric.setup(network, torch.optim.AdamW(network.parameters()))
+        trained = set_up(fabric, network, OptimiserSettings(clip_norm=1.0))
         before = network.weight.clone()
-        losses = {"odd": (wrapped(torch.ones(1, 1)) * 0).sqrt().sum()}
+        losses = {"odd": (trained.network(torch.ones(1, 1)) * 0).sqrt().sum()}
         with pytest.raises(DataError, match=r"gradient of odd is not finite.*x\.png.*precision"):
-            update(fabric, wrapped, optimiser, losses, clip_norm=1.0, files=["x.png"])
+            trained.update(losses, ["x.png"])
         assert torch.equal(network.weight, before)
 
 

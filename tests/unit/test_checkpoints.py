@@ -125,13 +125,65 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, change, words: s
         ('{"role": "deblurrer", "network": "nafnet", "options": 3}', "options = 3"),
         ('{"role": "deblurrer", "network": "nafnet", "options": {"with": 4}}', "'width'?"),
         ('{"role": "deblurrer", "network": "nafnet", "options": {"name": 4}}', "'name'"),
-        ('{"role": "deblurrer", "network": "nafnet", "stop": 4}', "did you mean 'step'?"),
+        (
+            '{"role": "deblurrer", "network": "nafnet", "format": 9, "options": {"new": 1}}',
+            "written by a newer blur2blur (format 9, this one reads up to 2); update blur2blur",
+        ),
+        ('{"role": "deblurrer", "network": "nafnet", "format": 9}', "newer blur2blur (format 9"),
+        ('{"role": 3, "format": 9}', "newer blur2blur (format 9"),
+        ('{"role": "deblurrer", "network": "nafnet", "format": "x"}', "format = 'x'"),
     ],
 )
 def test_a_broken_header_is_refused(tmp_path: Path, header: str, words: str):
     path = tmp_path / "a.safetensors"
     save_file({"a": torch.zeros(1)}, path, {"blur2blur": header})
     assert words in refusal(path)
+
+
+def test_what_a_newer_version_adds_is_kept_and_not_looked_at(tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    saved(path)
+    header = {**headers.read_header(path).model_dump(mode="json"), "format": 9, "new": [1]}
+    save_file(load_file(path), path, {"blur2blur": json.dumps(header)})
+    _, found = checkpoints.load_network(path)
+    assert found.format == 9
+    assert found.model_dump()["new"] == [1]
+
+
+def test_a_file_tells_its_format(tmp_path: Path):
+    saved(tmp_path / "a.safetensors")
+    assert headers.read_header(tmp_path / "a.safetensors").format == headers.FORMAT
+
+
+def test_a_discriminator_of_format_1_is_read(tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    network = networks.build_any("discriminator", base_channels=4, layers=2, kind="both")
+    options = network.options.model_dump()
+    options["judge"] = options.pop("kind")
+    header = {"role": "discriminator", "network": "discriminator", "options": options}
+    weights = {
+        name.replace("parts.", "judges.", 1): value for name, value in network.state_dict().items()
+    }
+    save_file(weights, path, {"blur2blur": json.dumps(header)})
+    loaded, found = checkpoints.load_any(path, role="discriminator")
+    assert found.format == 1
+    assert found.options["kind"] == "both"
+    for name, value in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+
+
+def test_a_state_of_an_older_version_is_read(tmp_path: Path):
+    weight, other = torch.rand(2), torch.rand(3)
+    state = {
+        "position": {"step": 3},
+        "networks": {"generator": {"a": weight}, "discriminator": {"judges.0.a": other}},
+        "optimisers": {"generator": {"state": {}}, "discriminator": {"state": {}}},
+    }
+    checkpoints.save_state(tmp_path / "state.pt", state)
+    loaded = checkpoints.load_state(tmp_path / "state.pt")
+    assert loaded["optimisers"] == {"network": {"state": {}}, "discriminator": {"state": {}}}
+    assert torch.equal(loaded["networks"]["network"]["a"], weight)
+    assert torch.equal(loaded["networks"]["discriminator"]["parts.0.a"], other)
 
 
 def test_files_that_are_not_ours(tmp_path: Path):

@@ -45,18 +45,16 @@ def _few_crops(monkeypatch):
 def pairs(camera_folder, *overrides: str) -> ConvertedPairs:
     checked = settings.load(DeblurrerSettings, "finish", [*SMALL, *overrides])
     fabric = Fabric(accelerator="cpu", devices=1)
-    return ConvertedPairs(checked, launch.deblurrer_streams(camera_folder, checked), fabric)
+    streams = launch.deblurrer_streams(camera_folder, checked)
+    return ConvertedPairs(checked, checked.simulated, streams, fabric)
 
 
 def test_the_deblurrer_is_shown_what_the_converter_makes(camera_folder):
     of_cameras, converted = pairs(camera_folder, "converter=none"), pairs(camera_folder)
     sample = converted.dataset[0]
-    assert {stream for stream in sample if not stream.endswith("_file")} == {
-        "unknown",
-        "known",
-        "sharp",
-    }
-    streams = {stream: as_float(sample[stream][None]) for stream in ("unknown", "known", "sharp")}
+    # the known blur is not asked for, and is not made
+    assert {stream for stream in sample if not stream.endswith("_file")} == {"unknown", "sharp"}
+    streams = {stream: as_float(sample[stream][None]) for stream in ("unknown", "sharp")}
     (unknown, sharp), (image, same) = (
         made.pair(streams, torch.Generator()) for made in (of_cameras, converted)
     )
@@ -81,7 +79,8 @@ def test_the_deblurrer_alone_is_trained_and_validated_on_converted_crops(camera_
     assert not any(parameter.requires_grad for parameter in converted._converter.parameters())
     batch = default_collate([converted.dataset[0], converted.dataset[1]])
     seen: list[torch.Tensor] = []
-    task.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    network = task.trained["network"].network
+    network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     task.step(batch, torch.Generator())
     streams = {stream: as_float(batch[stream]) for stream in ("unknown", "sharp")}
     expected, _ = converted.pair(streams, torch.Generator())
@@ -102,13 +101,11 @@ def test_cameras_are_not_compared_by_crops_too_small(camera_folder):
         pairs(camera_folder, "data.crop_px=48")
 
 
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("simulated.cameras=[]", "set simulated.cameras, as the preset finish does"),
-        ("known.source=pairs", "leaves nothing to simulate: set simulated.cameras=\\[\\]"),
-    ],
-)
-def test_what_simulation_needs_is_told(override: str, message: str):
-    with pytest.raises(ConfigError, match=message):
-        settings.load(DeblurrerSettings, "finish", [override])
+def test_a_converter_is_not_read_without_simulated_cameras():
+    with pytest.raises(ConfigError, match=r"set simulated\.cameras, as the preset finish does"):
+        settings.load(DeblurrerSettings, "known-blur-small", ["converter=generic-small"])
+
+
+def test_simulated_cameras_are_not_an_empty_list():
+    with pytest.raises(ConfigError, match=r"simulated\.cameras = \[\]: .* at least 1 item"):
+        settings.load(DeblurrerSettings, "finish", ["simulated.cameras=[]"])

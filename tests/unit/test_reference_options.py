@@ -56,7 +56,7 @@ def test_the_documented_training_is_the_published_one():
     assert checked.data.crop_px == 256
     assert checked.data.batch_size == 1
     judge = {
-        "base_channels": 64, "layers": 3, "norm": "instance", "input": "rgb", "judge": "patch",
+        "base_channels": 64, "layers": 3, "norm": "instance", "input": "rgb", "kind": "patch",
         "scales": 3, "shared": True, "updates_per_step": 1,
     }  # fmt: skip
     assert judge.items() <= checked.discriminator.model_dump().items()

@@ -17,6 +17,8 @@ class Inner(Settings):
 
 
 class Outer(Settings):
+    former_names = {"core.count": "", "core": "inner", "inner.speed": "inner.rate"}  # noqa: RUF012
+
     name: str = "a"
     count: int = 1
     inner: Inner = Inner()
@@ -151,6 +153,38 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes, words: str):
         settings.load(Outer, str(path))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def _untold():
+    settings._tell_renamed.cache_clear()
+
+
+@pytest.mark.usefixtures("_untold")
+@pytest.mark.parametrize(
+    ("content", "overrides", "inner"),
+    [
+        ("[core]\nkind = 'logistic'\ncount = 3\n", [], Inner(kind="logistic")),
+        ("[core]\nrate = 2.0\n", ["inner.rate=3"], Inner(rate=3)),
+        ("[inner]\nrate = 2.0\n", ["core.rate=3", "core.count=2"], Inner(rate=3)),
+        ("[inner]\nspeed = 2.0\n", [], Inner(rate=2)),
+        ("", ["inner.speed=2"], Inner(rate=2)),
+    ],
+)
+def test_former_names_are_read_and_told_once(tmp_path, caplog, content, overrides, inner):
+    path = tmp_path / "old.toml"
+    path.write_text(content)
+    for _ in range(2):
+        assert settings.load(Outer, str(path), overrides).inner == inner
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages
+    assert len(messages) == len(set(messages))
+    assert all("is called 'inner" in message or "is gone" in message for message in messages)
+
+
+def test_names_are_those_that_set_takes():
+    expected = {"name", "count", "inner.rate", "inner.kind", "sizes", "free"}
+    assert settings.dotted_names(Outer) == expected
 
 
 def test_a_preset_that_is_not_there(tmp_path: Path):

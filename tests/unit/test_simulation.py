@@ -5,7 +5,7 @@ import torch
 
 from blur2blur.blur import Camera, load_camera
 from blur2blur.tensors import to_linear, to_srgb
-from blur2blur.training.settings import KnownBlurSettings
+from blur2blur.training.sections import KnownBlurSettings
 from blur2blur.training.simulation.pairs import JPEG_PERIOD_PX, Simulation
 
 KNOWN = KnownBlurSettings(camera="known")
@@ -17,7 +17,7 @@ wander = [0.3, 2]
 """
 
 
-def simulation(tmp_path, toml: str = CLEAN, known: KnownBlurSettings = KNOWN) -> Simulation:
+def simulation(tmp_path, toml: str = CLEAN, known: KnownBlurSettings | None = KNOWN) -> Simulation:
     (tmp_path / "simulated.toml").write_text(toml)
     return Simulation([str(tmp_path / "simulated.toml")], known)
 
@@ -35,7 +35,7 @@ def rng(seed: int = 1) -> torch.Generator:
 def test_a_pair_shows_one_photograph_in_one_place(tmp_path):
     made = simulation(tmp_path)
     sharp = photograph(64 + 2 * made.margin_px)
-    unknown, known, clean = made.pair(sharp, rng())
+    unknown, known, clean = made.pair(sharp, rng()).values()
     assert unknown.shape == known.shape == clean.shape == (2, 3, 64, 64)
     middle = made.margin_px - JPEG_PERIOD_PX // 2
     places = [
@@ -55,12 +55,13 @@ def test_the_known_camera_takes_the_same_motion_with_its_own_optics(tmp_path):
     # the unknown one adds defocus, noise and JPEG to what the known one sees
     made = simulation(tmp_path, CLEAN)
     sharp = photograph(64 + 2 * made.margin_px)
-    unknown, known, clean = made.pair(sharp, rng())
+    unknown, known, clean = made.pair(sharp, rng()).values()
     assert (unknown - known).abs().max() < 0.6 / 255  # but for the rounding, the same
     assert (known - clean).abs().mean() > 0.01
     worse = simulation(tmp_path, CLEAN + "[lens]\ndefocus_px = 2\n[noise]\nread = 0.05\n")
-    assert (worse.pair(sharp, rng())[1] - clean).abs().mean() > 0.01
-    assert (worse.pair(sharp, rng())[0] - worse.pair(sharp, rng())[1]).abs().mean() > 0.01
+    worst = worse.pair(sharp, rng())
+    assert (worst["known"] - clean).abs().mean() > 0.01
+    assert (worst["unknown"] - worst["known"]).abs().mean() > 0.01
 
 
 def test_the_margin_holds_all_that_the_blur_carries_in(tmp_path):
@@ -69,7 +70,7 @@ def test_the_margin_holds_all_that_the_blur_carries_in(tmp_path):
     border = (white.shape[-1] - 64) // 2 - JPEG_PERIOD_PX // 2
     white[..., :border, :] = 0  # wraps around to the other side, but not into the crop
     for seed in range(5):
-        unknown, _, clean = made.pair(white, rng(seed))
+        unknown, _, clean = made.pair(white, rng(seed)).values()
         assert clean[..., 48:, :].min() > 0.999
         assert unknown[..., 48:, :].min() > 0.99
 
@@ -79,7 +80,7 @@ def test_moving_things_are_in_all_three_views(tmp_path):
     made = simulation(tmp_path, toml)
     scene = torch.rand(1, 3, *[64 + 2 * made.margin_px] * 2, generator=rng())
     for seed in range(8):
-        unknown, known, clean = made.pair(scene, rng(seed))
+        unknown, known, clean = made.pair(scene, rng(seed)).values()
         changed = (known - clean).abs().amax(dim=1) > 0.02
         if changed.any() and not changed.all():
             assert (unknown - known).abs().max() < 0.6 / 255
@@ -87,10 +88,18 @@ def test_moving_things_are_in_all_three_views(tmp_path):
     pytest.fail("nothing moved in front of what stands still")
 
 
+def test_without_a_known_blur_none_is_made(tmp_path):
+    made = simulation(tmp_path, known=None)
+    views = made.pair(photograph(64 + 2 * made.margin_px), rng())
+    assert {name: view.shape for name, view in views.items()} == dict.fromkeys(
+        ("unknown", "sharp"), (2, 3, 64, 64)
+    )
+
+
 def test_pairs_depend_on_the_generator_alone(tmp_path):
     made = simulation(tmp_path, CLEAN + "[noise]\nread = 0.01\n[jpeg]\nquality = 60\n")
     sharp = photograph(64 + 2 * made.margin_px)
-    first, again, other = (made.pair(sharp, rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (list(made.pair(sharp, rng(seed)).values()) for seed in (1, 1, 2))
     assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
 
@@ -115,8 +124,8 @@ def test_once_it_knows_the_camera_it_keeps_simulated_ones_like_it(tmp_path):
     drawn = rng(0)
 
     def noise_energy(camera: Simulation) -> float:
-        return float(camera.pair(sharp, drawn)[0].diff(n=2, dim=-1).square().mean())
+        return float(camera.pair(sharp, drawn)["unknown"].diff(n=2, dim=-1).square().mean())
 
-    made.match(noisy.pair(sharp, drawn)[0], sharp, drawn, compared=16)
+    made.match(noisy.pair(sharp, drawn)["unknown"], sharp, drawn, compared=16)
     for _ in range(4):
         assert 0.5 < noise_energy(made) / noise_energy(noisy) < 2

@@ -10,7 +10,8 @@ from blur2blur import images, settings, tensors
 from blur2blur.blur import Camera, load_camera
 from blur2blur.data.samples.datasets import Pairs
 from blur2blur.errors import ConfigError
-from blur2blur.training.settings import DataSettings, DeblurrerSettings, KnownBlurSettings
+from blur2blur.training.sections import DataSettings, KnownBlurSettings
+from blur2blur.training.settings import DeblurrerSettings
 from blur2blur.training.sources import KnownBlur
 
 CPU = torch.device("cpu")

@@ -63,9 +63,9 @@ def converter(
 ) -> None:
     """Train a network to turn a camera's unknown blur (trainA) into the known one.
 
-    Needs the camera's sharp photographs (trainB), not paired with trainA; with known.source=pairs
-    trainC and trainD instead. A generic converter (preset generic) needs sharp photographs
-    alone.
+    Needs the camera's sharp photographs (trainB), not paired with trainA; with the preset
+    converter-pairs trainC and trainD instead. A generic converter (preset generic) needs sharp
+    photographs alone.
     """
     from blur2blur import settings
     from blur2blur.training.launch import train_converter

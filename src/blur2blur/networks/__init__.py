@@ -4,7 +4,7 @@ from blur2blur.networks.base import ImageNetwork, Network, SizeRule, pad_to_rule
 from blur2blur.networks.blur_extent import BlurExtent
 from blur2blur.networks.kernel_wizard import KernelWizard, KernelWizardOptions
 from blur2blur.networks.patchgan import DiscriminatorOptions, MultiScaleDiscriminator
-from blur2blur.networks.registry import build, build_any, names
+from blur2blur.networks.registry import build, build_any, checked_options, names
 
 __all__ = [
     "BlurExtent",
@@ -17,6 +17,7 @@ __all__ = [
     "SizeRule",
     "build",
     "build_any",
+    "checked_options",
     "names",
     "pad_to_rule",
 ]

@@ -30,19 +30,24 @@ class PatchGANOptions(Settings):
     """Convolutions of stride 2; 1, 2, 3, 4 layers see patches of 16, 34, 70, 142 pixels. With 0
     every pixel is rated alone (PixelGAN), which tells colours apart but no blur."""
     norm: Literal["none", "instance", "spectral"] = "none"
-    """Instance normalisation divides out the strength of high frequencies, which is what tells one
-    blur from another: choose it to match published weights only."""
+    """`none`, `instance` or `spectral`. Instance normalisation divides out the strength of high
+    frequencies, which is what tells one blur from another: choose it to match published weights
+    only."""
     input: Literal["rgb", "gradient", "rgb+gradient"] = "rgb"
-    """What is looked at: colours, differences of neighbours (blur with little content), or both."""
+    """What is looked at: colours (`rgb`), differences of neighbours (`gradient`: blur with little
+    content), or both (`rgb+gradient`)."""
 
 
 class DiscriminatorOptions(PatchGANOptions):
     """Options of a `MultiScaleDiscriminator`."""
 
     kind: Literal["patch", "energy", "both"] = "patch"
-    """`PatchGAN`, `band_energy.BandEnergyDiscriminator`, or both side by side."""
+    """`patch` (PatchGAN), `energy` (logarithms of the energies of frequency bands, which show blur
+    and hardly anything else) or `both` side by side."""
     energy_channels: int = Field(default=32, ge=1)
+    """Channels of the network of band energies."""
     scales: int = Field(default=3, ge=1, le=5)
+    """Sizes at which images are rated: where the converter's network has several, as many."""
     shared: bool = False
     """One network for all scales instead of one each. The same blur is half as wide at half the
     size, so a shared one has to call the same look known at one scale and unknown at another."""

@@ -1,6 +1,6 @@
 """Names of networks and how to build them from options."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -27,9 +27,13 @@ class Entry(Generic[OptionsT]):
     options: type[OptionsT]
     construct: Callable[[OptionsT], Network]
 
-    def build(self, name: str, options: dict[str, Any]) -> Network:
-        """Return the network. Raises ConfigError as `settings.build` does."""
-        checked = settings.build(self.options, options, source=f"network '{name}'")
+    def checked(self, name: str, options: Mapping[str, object]) -> OptionsT:
+        """Return all options. Raises ConfigError as `settings.build` does."""
+        return settings.build(self.options, options, source=f"network '{name}'")
+
+    def build(self, name: str, options: Mapping[str, object]) -> Network:
+        """Return the network; raises as `checked`."""
+        checked = self.checked(name, options)
         network = self.construct(checked)
         network.name, network.options = name, checked
         return network
@@ -72,12 +76,26 @@ def build(name: str, /, **options: object) -> ImageNetwork:
     return network
 
 
+def checked_options(name: str, options: Mapping[str, object]) -> Settings:
+    """Return all options of a network, those that are not given at their defaults.
+
+    Raises:
+        ConfigError: unknown network or option (the nearest known one is named), or a value out of
+            range.
+    """
+    return _entry(name).checked(name, options)
+
+
 def build_any(name: str, /, **options: object) -> Network:
     """Return any network that a weight file can name, also one that is not from image to image.
 
     Raises:
         ConfigError: as `build`.
     """
+    return _entry(name).build(name, options)
+
+
+def _entry(name: str) -> Entry[Any]:
     if name not in NETWORKS:
         raise ConfigError(f"unknown network '{name}'{settings.nearest(name, NETWORKS)}")
-    return NETWORKS[name].build(name, options)
+    return NETWORKS[name]

@@ -7,14 +7,20 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 
-from blur2blur import networks
 from blur2blur.data.samples.datasets import Processed, Sample
-from blur2blur.errors import ConfigError
 from blur2blur.networks import BlurExtent
 from blur2blur.training import sources
-from blur2blur.training.settings import ExtentSettings, KnownBlurSettings
+from blur2blur.training.sections import KnownBlurSettings
+from blur2blur.training.settings import ExtentSettings
 from blur2blur.training.simulation.pairs import Simulation
-from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
+from blur2blur.training.task import (
+    Batch,
+    as_float,
+    batch_files,
+    check_crop,
+    initial_network,
+    set_up,
+)
 from blur2blur.weights import loading
 
 
@@ -40,9 +46,8 @@ class BlurExtentTask:
         self.settings, self.fabric = settings, fabric
         self.run, data = settings.run, settings.data
         self.batch_size, self.workers = data.batch_size, data.workers
-        torch.manual_seed(settings.run.seed)
-        network = _network(settings)
-        sources.check_crop(data.crop_px, network.size_rule)
+        network = initial_network(settings, BlurExtent, loading.load_blur_extent)
+        check_crop(data.crop_px, network.size_rule)
         simulation = Simulation(settings.simulated.cameras, KnownBlurSettings())
         split = sources.split(streams, data.validation_fraction)
         seed, margin_px = settings.run.seed, simulation.margin_px
@@ -62,32 +67,20 @@ class BlurExtentTask:
         batch = default_collate([held_out[number] for number in range(data.validation_crops)])
         self.held_out = as_float(batch["blurry"]).to(fabric.device)
         self.held_out_extent_px: Tensor = batch["extent_px"].to(fabric.device)
-        channels_last(network)
-        self.networks: dict[str, nn.Module] = {"network": network}
-        optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)
-        self.network, self.optimiser = fabric.setup(network, optimiser)
-        self.optimisers = {"network": self.optimiser}
-        self.schedules = {"network": settings.optimiser}
+        self.trained = {"network": set_up(fabric, network, settings.optimiser)}
 
     def weights(self, network: nn.Module) -> dict[str, nn.Module]:
         """Return what is trained."""
         return {"extent": network}
 
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the network once; `generator` is not used: the loader made the photographs."""
-        predicted = self.network(as_float(batch["blurry"])).float()
+        """Update the network once; `rng` is not used: the loader made the photographs."""
+        predicted = self.trained["network"].network(as_float(batch["blurry"])).float()
         octaves, log_scale = predicted.unbind(dim=1)
         error = (octaves - (1 + batch["extent_px"]).log2()).abs()
         losses = {"likelihood": (error * (-log_scale).exp() + log_scale).mean()}
-        update(
-            self.fabric,
-            self.network,
-            self.optimiser,
-            losses,
-            clip_norm=self.settings.optimiser.clip_norm,
-            files=batch_files(batch),
-        )
-        return {"loss/likelihood": losses["likelihood"].detach()}
+        logged = self.trained["network"].update(losses, batch_files(batch))
+        return {f"loss/{name}": loss for name, loss in logged.items()}
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -119,16 +112,3 @@ def _with_bar(image: Tensor, length_px: float) -> Tensor:
     marked = image.clone()
     marked[:, -4:, : max(1, math.ceil(length_px))] = torch.tensor([1.0, 0, 0])[:, None, None]
     return marked
-
-
-def _network(settings: ExtentSettings) -> BlurExtent:
-    network = (
-        loading.load_blur_extent(settings.init).train()
-        if settings.init
-        else networks.build_any(settings.network.name, **settings.network.options)
-    )
-    if not isinstance(network, BlurExtent):
-        raise ConfigError(
-            f"network.name = '{settings.network.name}' reads no extent; set it to blur_extent"
-        )
-    return network

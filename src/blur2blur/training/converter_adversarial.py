@@ -5,8 +5,9 @@ photographs from the camera's own sharp photographs under the known blur; a cont
 scene. Both sides come from one camera, so the discriminator can look at little but blur.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from lightning.fabric import Fabric
@@ -26,14 +27,22 @@ from blur2blur.losses import (
     vgg_loss,
     zero_centred_penalty,
 )
+from blur2blur.networks import ImageNetwork
 from blur2blur.pyramid import pyramid
 from blur2blur.training import blur_distance, sources
-from blur2blur.training.settings import ConverterLossSettings, ConverterSettings
-from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
+from blur2blur.training.settings import AdversarialConverterSettings, AdversarialLossSettings
+from blur2blur.training.task import (
+    Batch,
+    batch_files,
+    check_crop,
+    images_of,
+    initial_network,
+    set_up,
+)
 from blur2blur.weights import loading
 
 
-def _content_loss(settings: ConverterLossSettings) -> FeatureLoss | PyramidLoss | None:
+def _content_loss(settings: AdversarialLossSettings) -> FeatureLoss | PyramidLoss | None:
     match settings.content:
         case "none":
             return None
@@ -47,6 +56,21 @@ def _content_loss(settings: ConverterLossSettings) -> FeatureLoss | PyramidLoss 
             return feature_file_loss(Path(settings.content_weights_file))
 
 
+class _Shown(NamedTuple):
+    """What the discriminator and the losses look at; pyramids coarse to fine."""
+
+    blurry: Tensor
+    known: Tensor
+    real: Sequence[Tensor]
+    fake: Sequence[Tensor]
+
+
+def _parts(images: Mapping[str, Tensor], count: int) -> list[dict[str, Tensor]]:
+    """Return a batch in `count` batches."""
+    parts = zip(*(image.chunk(count) for image in images.values()), strict=True)
+    return [dict(zip(images, part, strict=True)) for part in parts]
+
+
 class AdversarialConverterTask:
     """See `task.Task`."""
 
@@ -54,7 +78,7 @@ class AdversarialConverterTask:
     higher_is_better = False
 
     def __init__(
-        self, settings: ConverterSettings, streams: sources.Streams, fabric: Fabric
+        self, settings: AdversarialConverterSettings, streams: sources.Streams, fabric: Fabric
     ) -> None:
         """Build converter, discriminator, optimisers and data.
 
@@ -72,7 +96,10 @@ class AdversarialConverterTask:
         """
         self.settings, self.fabric = settings, fabric
         self.run = settings.run
-        self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
+        self.updates = settings.discriminator.updates_per_step
+        # each of the discriminator's updates has a batch of its own
+        self.batch_size = settings.data.batch_size * self.updates
+        self.workers = settings.data.workers
         streams, pairs = sources.apart(streams)
         self.known = sources.KnownBlur(
             settings.known, fabric.device, pairs=pairs, shrink=settings.data.shrink
@@ -90,17 +117,14 @@ class AdversarialConverterTask:
             crop_px=settings.data.crop_px,
             known_margin_px=self.known.margin_px,
             seed=settings.run.seed,
-            samples_per_step=settings.data.batch_size * fabric.world_size,
+            samples_per_step=self.batch_size * fabric.world_size,
             augmentation=settings.data.augmentation,
             cache_gb=settings.data.cache_gb,
             shrink=settings.data.shrink,
             curriculum_steps=settings.data.curriculum_steps,
         )
-        torch.manual_seed(settings.run.seed)
-        converter = (
-            loading.load_own(settings.init, role="converter").train()
-            if settings.init
-            else networks.build(settings.network.name, **settings.network.options)
+        converter = initial_network(
+            settings, ImageNetwork, lambda init: loading.load_own(init, role="converter")
         )
         discriminator = (
             loading.load_discriminator(settings.discriminator.init).train()
@@ -112,29 +136,13 @@ class AdversarialConverterTask:
                 f"network '{converter.name}' returns {converter.scales} scales but "
                 f"discriminator.scales = {discriminator.scales}; set them equal"
             )
-        sources.check_crop(
-            settings.data.crop_px,
-            converter.size_rule,
-            least_px=max(discriminator.size_rule.minimum, blur_distance.MINIMUM_PX),
-        )
-        channels_last(converter)
-        channels_last(discriminator)
-        self.networks: dict[str, nn.Module] = {"network": converter, "discriminator": discriminator}
-        self.converter, converter_optimiser = fabric.setup(
-            converter, adam(converter, settings.optimiser, settings.optimiser.learning_rate)
-        )
-        self.discriminator, discriminator_optimiser = fabric.setup(
-            discriminator,
-            adam(discriminator, settings.optimiser, settings.discriminator.learning_rate),
-        )
-        self.bare_discriminator = (
-            discriminator  # without Fabric's wrapper: the converter's step must not reduce it
-        )
-        self.optimisers = {
-            "network": converter_optimiser,
-            "discriminator": discriminator_optimiser,
+        rate = settings.discriminator.learning_rate
+        self.trained = {
+            "network": set_up(fabric, converter, settings.optimiser),
+            "discriminator": set_up(fabric, discriminator, settings.optimiser, learning_rate=rate),
         }
-        self.schedules = dict.fromkeys(self.optimisers, settings.optimiser)
+        # without Fabric's wrapper: the converter's step must not reduce it
+        self.bare_discriminator = discriminator
         content = _content_loss(settings.loss)
         self.content = None if content is None else content.to(fabric.device)
         self.deblurrer = (
@@ -142,8 +150,9 @@ class AdversarialConverterTask:
             if settings.deblurrer
             else None
         )
-        if self.deblurrer is not None:
-            sources.check_crop(settings.data.crop_px, self.deblurrer.size_rule)
+        rules = [each.size_rule for each in (converter, self.deblurrer) if each is not None]
+        least_px = max(discriminator.size_rule.minimum, blur_distance.MINIMUM_PX)
+        check_crop(settings.data.crop_px, *rules, least_px=least_px)
         self._hold_out(blurry.validation, known.validation)
 
     def _hold_out(self, blurry: sources.Streams, known: sources.Streams) -> None:
@@ -159,49 +168,41 @@ class AdversarialConverterTask:
         return {"converter": network}
 
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the discriminator, then the converter."""
-        streams = {
-            stream: as_float(image)
-            for stream, image in batch.items()
-            if not stream.endswith("_file")
-        }
+        """Update the discriminator, each time with samples of its own, then the converter."""
         files = batch_files(batch)
-        blurry = streams.pop("unknown_blurry")
-        known, _ = self.known.pair(streams, rng)
+        *others, last = _parts(images_of(batch), self.updates)
+        for images in others:
+            with torch.no_grad():
+                shown = self._show(images, rng)
+            self._update_discriminator(shown, rng, files)
+        shown = self._show(last, rng)
+        logged = self._update_discriminator(shown, rng, files)
+        converted = self.trained["network"].update(self._converter_losses(shown), files)
+        return logged | {f"converter/{name}": loss for name, loss in converted.items()}
+
+    def _show(self, images: dict[str, Tensor], rng: torch.Generator) -> _Shown:
+        """Convert the blurry images and lay the known blur over the others."""
+        others = {stream: image for stream, image in images.items() if stream != "unknown_blurry"}
+        blurry, (known, _) = images["unknown_blurry"], self.known.pair(others, rng)
         real = pyramid(known, self.bare_discriminator.scales)
-        fake = self.converter(blurry)
+        fake = self.trained["network"].network(blurry)
         if len(fake) == 1:  # a network of one scale is rated at all sizes nevertheless
             fake = pyramid(fake[0], self.bare_discriminator.scales)
+        return _Shown(blurry, known, real, fake)
 
-        logged: dict[str, Tensor] = {}
-        for _ in range(self.settings.discriminator.updates_per_step):
-            losses = self._discriminator_losses([level.detach() for level in fake], real, rng)
-            update(
-                self.fabric,
-                self.discriminator,
-                self.optimisers["discriminator"],
-                losses,
-                clip_norm=self.settings.optimiser.clip_norm,
-                files=files,
-            )
-            logged |= {f"discriminator/{name}": loss.detach() for name, loss in losses.items()}
-
-        losses = self._converter_losses(fake, real, blurry, known)
-        update(
-            self.fabric,
-            self.converter,
-            self.optimisers["network"],
-            losses,
-            clip_norm=self.settings.optimiser.clip_norm,
-            files=files,
-        )
-        return logged | {f"converter/{name}": loss.detach() for name, loss in losses.items()}
+    def _update_discriminator(
+        self, shown: _Shown, rng: torch.Generator, files: Sequence[str]
+    ) -> dict[str, Tensor]:
+        fake = [level.detach() for level in shown.fake]
+        losses = self._discriminator_losses(fake, shown.real, rng)
+        losses = self.trained["discriminator"].update(losses, files)
+        return {f"discriminator/{name}": loss for name, loss in losses.items()}
 
     def _discriminator_losses(
         self, fake: Sequence[Tensor], real: Sequence[Tensor], rng: torch.Generator
     ) -> dict[str, Tensor]:
-        settings = self.settings.loss
-        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
+        settings, discriminator = self.settings.loss, self.trained["discriminator"].network
+        real_logits, fake_logits = discriminator(real), discriminator(fake)
         with self.fabric.autocast():
             losses = {
                 "adversarial": discriminator_loss(
@@ -228,23 +229,21 @@ class AdversarialConverterTask:
             penalty = penalty + zero_centred_penalty(self.bare_discriminator, fake)
         return penalty
 
-    def _converter_losses(
-        self, fake: Sequence[Tensor], real: Sequence[Tensor], blurry: Tensor, known: Tensor
-    ) -> dict[str, Tensor]:
+    def _converter_losses(self, shown: _Shown) -> dict[str, Tensor]:
         settings = self.settings.loss
         self.bare_discriminator.requires_grad_(False)
         with self.fabric.autocast():
-            fake_logits = self.bare_discriminator(fake)
-            real_logits = self.bare_discriminator(real) if settings.relativistic else None
+            fake_logits = self.bare_discriminator(shown.fake)
+            real_logits = self.bare_discriminator(shown.real) if settings.relativistic else None
             losses = {
                 "adversarial": settings.adversarial_weight
                 * generator_loss(fake_logits, kind=settings.adversarial, relative_to=real_logits)
             }
             if self.content is not None:
-                losses["content"] = settings.content_weight * self.content(fake, blurry)
+                losses["content"] = settings.content_weight * self.content(shown.fake, shown.blurry)
         if settings.identity_weight:
-            kept = self.converter(known)[-1]
-            losses["identity"] = settings.identity_weight * (kept - known).abs().mean()
+            kept = self.trained["network"].network(shown.known)[-1]
+            losses["identity"] = settings.identity_weight * (kept - shown.known).abs().mean()
         self.bare_discriminator.requires_grad_(True)
         return losses
 

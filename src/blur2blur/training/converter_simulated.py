@@ -5,18 +5,28 @@ A generic converter sees sharp photographs and simulated cameras. A camera's own
 photographs look like its blurry ones.
 """
 
+from collections.abc import Mapping
+
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from blur2blur import networks, tensors
+from blur2blur import tensors
 from blur2blur.errors import ConfigError
 from blur2blur.losses import frequency, reconstruction
 from blur2blur.networks import ImageNetwork
 from blur2blur.training import sources
-from blur2blur.training.settings import ConverterSettings
-from blur2blur.training.simulation.prepare import STREAMS, prepare
-from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
+from blur2blur.training.settings import SimulatedConverterSettings
+from blur2blur.training.simulation.prepare import prepare
+from blur2blur.training.task import (
+    Batch,
+    batch_files,
+    channels_last,
+    check_crop,
+    images_of,
+    initial_network,
+    set_up,
+)
 from blur2blur.weights import loading
 
 _FREQUENCY_WEIGHT = 0.1
@@ -42,12 +52,12 @@ class SimulatedConverterTask:
     higher_is_better = True
 
     def __init__(
-        self, settings: ConverterSettings, streams: sources.Streams, fabric: Fabric
+        self, settings: SimulatedConverterSettings, streams: sources.Streams, fabric: Fabric
     ) -> None:
         """Build converter, optimiser and data.
 
         Args:
-            settings: all settings of the run; those of discriminator and content are not used.
+            settings: all settings of the run.
             streams: one stream of sharp photographs; and `unknown_blurry`, which simulated
                 photographs shall look like.
             fabric: device, precision and processes.
@@ -74,29 +84,21 @@ class SimulatedConverterTask:
             self.deblurrer.eval().requires_grad_(False)
             channels_last(self.deblurrer)
         # before cameras are compared, so that wrong weights are told of at once
-        torch.manual_seed(settings.run.seed)
-        network = (
-            loading.load_own(settings.init, role="converter").train()
-            if settings.init
-            else networks.build(settings.network.name, **settings.network.options)
+        network = initial_network(
+            settings, ImageNetwork, lambda init: loading.load_own(init, role="converter")
         )
-        sources.check_crop(settings.data.crop_px, network.size_rule)
+        rules = [each.size_rule for each in (network, self.deblurrer) if each is not None]
+        check_crop(settings.data.crop_px, *rules)
         pairs = prepare(
             settings.simulated, settings.known, streams, settings.data, seed=settings.run.seed
         )
         self.dataset = pairs.dataset
-        unknown, known, sharp = (images.to(fabric.device) for images in pairs.held_out)
-        self.held_out = unknown, known, sharp
-        channels_last(network)
+        self.held_out = {name: images.to(fabric.device) for name, images in pairs.held_out.items()}
         trained: nn.Module = network
         if settings.simulated.train_deblurrer:
             assert self.deblurrer is not None
             trained = Pair(network, self.deblurrer.train().requires_grad_(True))
-        self.networks: dict[str, nn.Module] = {"network": trained}
-        optimiser = adam(trained, settings.optimiser, settings.optimiser.learning_rate)
-        self.network, self.optimiser = fabric.setup(trained, optimiser)
-        self.optimisers = {"network": self.optimiser}
-        self.schedules = {"network": settings.optimiser}
+        self.trained = {"network": set_up(fabric, trained, settings.optimiser)}
 
     def weights(self, network: nn.Module) -> dict[str, nn.Module]:
         """Return the converter, and the deblurrer where it is trained with it."""
@@ -105,40 +107,34 @@ class SimulatedConverterTask:
         return {"converter": network}
 
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the converter once; `generator` is not used: the loader made the pairs."""
-        unknown, known, sharp = (as_float(batch[stream]) for stream in STREAMS)
-        losses = self._losses(unknown, known, sharp)
-        update(
-            self.fabric,
-            self.network,
-            self.optimiser,
-            losses,
-            clip_norm=self.settings.optimiser.clip_norm,
-            files=batch_files(batch),
-        )
-        return {f"loss/{name}": loss.detach() for name, loss in losses.items()}
+        """Update the converter once; `rng` is not used: the loader made the pairs."""
+        losses = self._losses(images_of(batch))
+        logged = self.trained["network"].update(losses, batch_files(batch))
+        return {f"loss/{name}": loss for name, loss in logged.items()}
 
-    def _losses(self, unknown: Tensor, known: Tensor, sharp: Tensor) -> dict[str, Tensor]:
-        weights = self.settings.simulated
-        converted, deblurred = self._outputs(self.network, unknown)
+    def _losses(self, pairs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        weights, network = self.settings.simulated, self.trained["network"].network
+        converted, deblurred = self._outputs(
+            network, pairs["unknown"], deblur=weights.deblurred > 0
+        )
         losses: dict[str, Tensor] = {}
         with self.fabric.autocast():
             if weights.converted:
-                losses["converted"] = weights.converted * _distance(converted, known)
-            if weights.deblurred:
-                assert deblurred is not None
-                losses["deblurred"] = weights.deblurred * _distance(deblurred, sharp)
+                losses["converted"] = weights.converted * _distance(converted, pairs["known"])
+            if deblurred is not None:
+                losses["deblurred"] = weights.deblurred * _distance(deblurred, pairs["sharp"])
         return losses
 
     def _outputs(
-        self, network: nn.Module, unknown: Tensor
+        self, network: nn.Module, unknown: Tensor, *, deblur: bool
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...] | None]:
-        """Return what the converter makes, and what becomes of that, where there is a deblurrer."""
+        """Return what the converter makes, and, if asked for, what the deblurrer makes of that."""
         if self.settings.simulated.train_deblurrer:
             return network(unknown)
         converted = network(unknown)
-        if self.deblurrer is None:
+        if not deblur:
             return converted, None
+        assert self.deblurrer is not None
         with self.fabric.autocast():
             return converted, self.deblurrer(converted[-1])
 
@@ -147,9 +143,11 @@ class SimulatedConverterTask:
         """Return the held-out crops converted, and those deblurred (or again, without one)."""
         images: list[Tensor] = []
         # in parts: all activations of many crops at once are too many
-        for unknown in self.held_out[0].split(self.batch_size):
+        for unknown in self.held_out["unknown"].split(self.batch_size):
             with self.fabric.autocast():
-                converted, deblurred = self._outputs(network, unknown)
+                converted, deblurred = self._outputs(
+                    network, unknown, deblur=self.deblurrer is not None
+                )
             both = converted[-1], (deblurred or converted)[-1]
             images.append(torch.stack(both).float().clamp(0, 1))
         converted, deblurred = torch.cat(images, dim=1)
@@ -161,7 +159,7 @@ class SimulatedConverterTask:
         `psnr_db` is that of the deblurred ones to the sharp ones, or, without a deblurrer, of the
         converted ones to the known blur, as `converted_psnr_db` always is.
         """
-        unknown, known, sharp = self.held_out
+        unknown, known, sharp = (self.held_out[name] for name in ("unknown", "known", "sharp"))
         converted, deblurred = self._results(network)
         target = known if self.deblurrer is None else sharp
         pairs = {
@@ -174,7 +172,7 @@ class SimulatedConverterTask:
 
     def samples(self, network: nn.Module) -> dict[str, list[Tensor]]:
         """Return the first held-out crops: input, converted, known blur, deblurred, sharp."""
-        unknown, known, sharp = self.held_out
+        unknown, known, sharp = (self.held_out[name] for name in ("unknown", "known", "sharp"))
         converted, deblurred = self._results(network)
         columns = {"input": unknown, "converted": converted, "known blur": known}
         if self.deblurrer is not None:

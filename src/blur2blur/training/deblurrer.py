@@ -8,12 +8,20 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from blur2blur import networks, tensors
+from blur2blur import tensors
 from blur2blur.losses import frequency, reconstruction
+from blur2blur.networks import ImageNetwork
 from blur2blur.training import sources
 from blur2blur.training.settings import DeblurrerSettings
 from blur2blur.training.simulation.converted_pairs import ConvertedPairs
-from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
+from blur2blur.training.task import (
+    Batch,
+    batch_files,
+    check_crop,
+    images_of,
+    initial_network,
+    set_up,
+)
 from blur2blur.weights import loading
 
 
@@ -44,25 +52,17 @@ class DeblurrerTask:
         self.run = settings.run
         self.batch_size, self.workers = settings.data.batch_size, settings.data.workers
         # before cameras are compared, so that wrong weights are told of at once
-        torch.manual_seed(settings.run.seed)
-        network = (
-            loading.load_own(settings.init, role="deblurrer").train()
-            if settings.init
-            else networks.build(settings.network.name, **settings.network.options)
+        network = initial_network(
+            settings, ImageNetwork, lambda init: loading.load_own(init, role="deblurrer")
         )
-        sources.check_crop(settings.data.crop_px, network.size_rule)
-        if settings.simulated.takes_place:
-            converted = ConvertedPairs(settings, streams, fabric)
+        check_crop(settings.data.crop_px, network.size_rule)
+        if settings.simulated is not None:
+            converted = ConvertedPairs(settings, settings.simulated, streams, fabric)
             self._pair, self.dataset = converted.pair, converted.dataset
             self.held_out_blurry, self.held_out_sharp = converted.held_out
         else:
             self._learn_known_blur(streams)
-        channels_last(network)
-        self.networks: dict[str, nn.Module] = {"network": network}
-        optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)
-        self.network, self.optimiser = fabric.setup(network, optimiser)
-        self.optimisers = {"network": self.optimiser}
-        self.schedules = {"network": settings.optimiser}
+        self.trained = {"network": set_up(fabric, network, settings.optimiser)}
 
     def _learn_known_blur(self, streams: sources.Streams) -> None:
         settings, device = self.settings, self.fabric.device
@@ -82,28 +82,16 @@ class DeblurrerTask:
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Update the network once."""
         settings = self.settings.loss
-        streams = {
-            stream: as_float(image)
-            for stream, image in batch.items()
-            if not stream.endswith("_file")
-        }
-        blurry, sharp = self._pair(streams, rng)
-        outputs = self.network(blurry)
+        blurry, sharp = self._pair(images_of(batch), rng)
+        outputs = self.trained["network"].network(blurry)
         with self.fabric.autocast():
             losses = {
                 "reconstruction": reconstruction(outputs, sharp, kind=settings.reconstruction)
             }
             if settings.frequency:
                 losses["frequency"] = settings.frequency * frequency(outputs, sharp)
-        update(
-            self.fabric,
-            self.network,
-            self.optimiser,
-            losses,
-            clip_norm=self.settings.optimiser.clip_norm,
-            files=batch_files(batch),
-        )
-        return {f"loss/{name}": loss.detach() for name, loss in losses.items()}
+        logged = self.trained["network"].update(losses, batch_files(batch))
+        return {f"loss/{name}": loss for name, loss in logged.items()}
 
     @torch.no_grad()
     def _deblurred(self, network: nn.Module) -> Tensor:

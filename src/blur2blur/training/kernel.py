@@ -12,14 +12,21 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from blur2blur import networks, tensors
+from blur2blur import tensors
 from blur2blur.blur.transfer import draw_code
 from blur2blur.errors import ConfigError
 from blur2blur.losses import gaussian_divergence, reconstruction
 from blur2blur.networks import KernelWizard
 from blur2blur.training import sources
 from blur2blur.training.settings import KernelSettings
-from blur2blur.training.task import Batch, adam, as_float, batch_files, channels_last, update
+from blur2blur.training.task import (
+    Batch,
+    batch_files,
+    check_crop,
+    images_of,
+    initial_network,
+    set_up,
+)
 from blur2blur.weights import loading
 
 
@@ -48,16 +55,10 @@ class KernelTask:
         self.known = sources.KnownBlur(settings.known, fabric.device)
         split = sources.split(streams, settings.data.validation_fraction)
         self.dataset = self.known.dataset(split.train, settings.data, seed=settings.run.seed)
-        torch.manual_seed(settings.run.seed)
-        network = _network(settings)
-        sources.check_crop(settings.data.crop_px, network.size_rule)
-        self.stride_px = network.size_rule.multiple
-        channels_last(network)
-        self.networks: dict[str, nn.Module] = {"network": network}
-        optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)
-        self.network, self.optimiser = fabric.setup(network, optimiser)
-        self.optimisers = {"network": self.optimiser}
-        self.schedules = {"network": settings.optimiser}
+        network = initial_network(settings, KernelWizard, loading.load_kernel_extractor)
+        _refuse_no_deviation(settings, network)
+        check_crop(settings.data.crop_px, network.size_rule)
+        self.trained = {"network": set_up(fabric, network, settings.optimiser)}
         self.held_out_blurry, self.held_out_sharp = self.known.held_out(
             split.validation, settings.data, seed=settings.run.seed, device=fabric.device
         )
@@ -69,34 +70,23 @@ class KernelTask:
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Update the network once on known pairs."""
         settings = self.settings.loss
-        streams = {
-            stream: as_float(image)
-            for stream, image in batch.items()
-            if not stream.endswith("_file")
-        }
-        blurry, sharp = self.known.pair(streams, rng)
+        blurry, sharp = self.known.pair(images_of(batch), rng)
         moves = torch.rand(len(sharp), 1, 1, 1, generator=rng) < settings.moved_codes
 
         def choose(mean: Tensor, deviation: Tensor | None) -> Tensor:
             code = draw_code(mean, deviation, rng)
             return torch.where(moves.to(code.device), _moved(code), code)
 
-        reblurred, mean, deviation = self.network(sharp, blurry, choose)
+        network = self.trained["network"].network
+        reblurred, mean, deviation = network(sharp, blurry, choose)
         with self.fabric.autocast():
             losses = {
                 "reconstruction": reconstruction([reblurred], blurry, kind=settings.reconstruction)
             }
         if settings.kl and deviation is not None:
             losses["kl"] = settings.kl * gaussian_divergence(mean, deviation)
-        update(
-            self.fabric,
-            self.network,
-            self.optimiser,
-            losses,
-            clip_norm=self.settings.optimiser.clip_norm,
-            files=batch_files(batch),
-        )
-        return {f"loss/{name}": loss.detach() for name, loss in losses.items()}
+        logged = self.trained["network"].update(losses, batch_files(batch))
+        return {f"loss/{name}": loss for name, loss in logged.items()}
 
     @torch.no_grad()
     def _reblurred(self, network: nn.Module, sharp: Tensor, *, move: bool) -> Tensor:
@@ -133,23 +123,12 @@ class KernelTask:
         }
 
 
-def _network(settings: KernelSettings) -> KernelWizard:
-    network = (
-        loading.load_kernel_extractor(settings.init).train()
-        if settings.init
-        else networks.build_any(settings.network.name, **settings.network.options)
-    )
-    if not isinstance(network, KernelWizard):
-        raise ConfigError(
-            f"network.name = '{settings.network.name}' reads no blur from pairs; set it to "
-            "kernel_wizard"
-        )
+def _refuse_no_deviation(settings: KernelSettings, network: KernelWizard) -> None:
     if settings.loss.kl and not network.vae:
         raise ConfigError(
             f"loss.kl = {settings.loss.kl} needs a network with a deviation of the code; set "
             "network.options.vae=true (or another init), or loss.kl=0"
         )
-    return network
 
 
 def _moved(code: Tensor) -> Tensor:

@@ -18,13 +18,14 @@ from blur2blur.training.converter_adversarial import AdversarialConverterTask
 from blur2blur.training.converter_simulated import SimulatedConverterTask
 from blur2blur.training.deblurrer import DeblurrerTask
 from blur2blur.training.kernel import KernelTask
+from blur2blur.training.sections import MatchedCamerasSettings, RunSettings
 from blur2blur.training.settings import (
+    AdversarialConverterSettings,
     ConverterSettings,
     DeblurrerSettings,
     ExtentSettings,
     KernelSettings,
-    RunSettings,
-    SimulatedCamerasSettings,
+    SimulatedConverterSettings,
     TaskSettings,
 )
 from blur2blur.training.task import Task
@@ -60,15 +61,14 @@ def train_converter(
     `checkpoint_at` as in `loop.train`.
     """
     streams = converter_streams(data, settings)
-    task = SimulatedConverterTask if settings.simulated.takes_place else AdversarialConverterTask
-    return _train(
-        lambda fabric: task(settings, streams, fabric),
-        settings,
-        data,
-        out,
-        progress,
-        checkpoint_at,
-    )
+
+    def make_task(fabric: Fabric) -> Task:
+        if isinstance(settings, SimulatedConverterSettings):
+            return SimulatedConverterTask(settings, streams, fabric)
+        assert isinstance(settings, AdversarialConverterSettings)
+        return AdversarialConverterTask(settings, streams, fabric)
+
+    return _train(make_task, settings, data, out, progress, checkpoint_at)
 
 
 def train_kernel(data: Path, settings: KernelSettings, out: Path, progress: loop.Progress) -> bool:
@@ -98,7 +98,7 @@ def deblurrer_streams(data: Path, settings: DeblurrerSettings | KernelSettings) 
     Raises:
         DataError: a folder is missing or empty, or a pair is incomplete.
     """
-    if isinstance(settings, DeblurrerSettings) and settings.simulated.takes_place:
+    if isinstance(settings, DeblurrerSettings) and settings.simulated is not None:
         return _simulated_streams(data, settings.simulated)
     if settings.known.source == "pairs":
         return known_pairs(data)
@@ -122,7 +122,7 @@ def converter_streams(data: Path, settings: ConverterSettings) -> sources.Stream
 
     For a generic converter, which sees no unknown blur, the sharp ones as `train deblurrer` does.
     """
-    if settings.simulated.takes_place:
+    if isinstance(settings, SimulatedConverterSettings):
         return _simulated_streams(data, settings.simulated)
     found = layout.find(data)
     unknown_blurry = {"unknown_blurry": found.require("trainA")}
@@ -132,7 +132,7 @@ def converter_streams(data: Path, settings: ConverterSettings) -> sources.Stream
     return {**unknown, **known_pairs(data)} if settings.known.source == "transfer" else unknown
 
 
-def _simulated_streams(data: Path, settings: SimulatedCamerasSettings) -> sources.Streams:
+def _simulated_streams(data: Path, settings: MatchedCamerasSettings) -> sources.Streams:
     if not settings.compared:
         return {"unknown_sharp": _sharp_photographs(data)}
     found = layout.find(data)
@@ -157,7 +157,7 @@ def _train(
     fabric = _fabric(settings.run)
     run = run_folder.describe_run(settings, data)
     if fabric.is_global_zero:
-        run_folder.refuse_other_run(out, run, type(settings)())
+        run_folder.refuse_other_run(out, data, settings)
     task = make_task(fabric)
     if fabric.is_global_zero:
         run_folder.create(out, run)

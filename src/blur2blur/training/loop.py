@@ -32,10 +32,10 @@ from blur2blur.data.samples.datasets import StepSampler
 from blur2blur.errors import Blur2BlurError, CheckpointError, DataError
 from blur2blur.networks import Network
 from blur2blur.training.run_folder import BEST, LAST, STATE, RunLog
-from blur2blur.training.settings import OptimiserSettings
+from blur2blur.training.sections import OptimiserSettings
 from blur2blur.training.sheets import sheet
 from blur2blur.training.task import Batch, Task
-from blur2blur.weights.checkpoints import load_pickle_safely, save_network, save_state
+from blur2blur.weights.checkpoints import load_state, save_network, save_state
 from blur2blur.weights.headers import Header
 
 Progress = Callable[[int, dict[str, float]], None]
@@ -161,9 +161,9 @@ def _state(
 ) -> dict[str, Any]:
     return {
         "position": vars(position),
-        "networks": {name: network.state_dict() for name, network in task.networks.items()},
+        "networks": {name: each.bare.state_dict() for name, each in task.trained.items()},
         "averaged": averaged.state_dict(),
-        "optimisers": {name: each.state_dict() for name, each in task.optimisers.items()},
+        "optimisers": {name: each.optimiser.state_dict() for name, each in task.trained.items()},
         "precision": precision.state_dict(),
     }
 
@@ -172,12 +172,11 @@ def _restore(
     path: Path, task: Task, averaged: AveragedModel, precision: Precision, device: torch.device
 ) -> _Position:
     try:
-        state = load_pickle_safely(path)
-        for name, network in task.networks.items():
-            network.load_state_dict(state["networks"][name])
+        state = load_state(path)
         averaged.load_state_dict(state["averaged"])
-        for name, optimiser in task.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+        for name, each in task.trained.items():
+            each.bare.load_state_dict(state["networks"][name])
+            each.optimiser.load_state_dict(state["optimisers"][name])
         precision.load_state_dict(state["precision"])
         position = _Position(**state["position"])
         position.totals = {name: total.to(device) for name, total in position.totals.items()}
@@ -239,7 +238,7 @@ def train(
         CheckpointError: the training state in `folder` is damaged or of another run.
     """
     run, precision = task.run, fabric.strategy.precision
-    averaged = _averaged(task.networks["network"], run.ema_decay)
+    averaged = _averaged(task.trained["network"].bare, run.ema_decay)
     sign = 1 if task.higher_is_better else -1
     position = _Position()
     if (folder / STATE).exists():
@@ -273,11 +272,10 @@ def train(
             while step < run.steps and not stopped:
                 if step % run.validate_every == 0:  # only the first process validates
                     position.plateaus = fabric.broadcast(position.plateaus)
-                for name, optimiser in task.optimisers.items():
-                    settings = task.schedules[name]
-                    for group in optimiser.param_groups:
+                for each in task.trained.values():
+                    for group in each.optimiser.param_groups:
                         group["lr"] = learning_rate(
-                            settings,
+                            each.settings,
                             group["initial_lr"],
                             step,
                             run.steps,
@@ -287,7 +285,7 @@ def train(
                 rng = step_generator(run.seed, step, fabric.global_rank)
                 torch.manual_seed(rng.initial_seed())  # dropout draws from the global one
                 losses = task.step(batch, rng)
-                averaged.update_parameters(task.networks["network"])
+                averaged.update_parameters(task.trained["network"].bare)
                 step += 1
                 position.step = step
                 stopped = _on_any(fabric, stop_requested())

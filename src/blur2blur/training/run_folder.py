@@ -14,6 +14,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from blur2blur.errors import ConfigError
 from blur2blur.files import explained_writing, refuse_file_in_the_way, write_text
 from blur2blur.settings import Settings
+from blur2blur.training.settings import TaskSettings, settings_of_run
 
 SETTINGS = "settings.json"
 STATE = "state.pt"
@@ -44,13 +45,13 @@ def describe_run(settings: Settings, data: Path) -> dict[str, Any]:
     }
 
 
-def refuse_other_run(folder: Path, run: Mapping[str, Any], defaults: Settings) -> None:
+def refuse_other_run(folder: Path, data: Path, settings: TaskSettings) -> None:
     """Refuse a folder that holds anything but the run that is to be resumed; touches nothing.
 
     Args:
         folder: the run folder.
-        run: as `describe_run` returns it.
-        defaults: what settings have that are younger than the run that is there.
+        data: the data folder of the run.
+        settings: of the run; what an older version called otherwise is compared all the same.
 
     Raises:
         ConfigError: the folder holds something else, or a run with other settings.
@@ -62,28 +63,21 @@ def refuse_other_run(folder: Path, run: Mapping[str, Any], defaults: Settings) -
         if folder.is_dir() and any(folder.iterdir()):
             raise ConfigError(f"{folder} is not empty and holds no run; choose another --out")
         return
+    now = {"data": str(data.resolve()), "settings": settings.model_dump(mode="json")}
     try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-        settings = _filled(dict(earlier["settings"]), defaults.model_dump(mode="json"))
-        before = {"data": earlier["data"], "settings": settings}
-    except (ValueError, KeyError, TypeError) as error:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        before = {"data": told["data"], "settings": settings_of_run(told["settings"], settings)}
+    except (ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is damaged ({error}); choose another --out") from error
-    now = {"data": run["data"], "settings": run["settings"]}
+    # where the validations decide when the rate falls, their rhythm is part of the run
+    fixed = {"run.validate_every"} if settings.optimiser.schedule == "plateau" else set[str]()
     for name, old, new in _differences(before, now):
         key = name.removeprefix("settings.")
-        if key not in _MAY_CHANGE:
+        if key not in _MAY_CHANGE - fixed:
             raise ConfigError(
                 f"{folder} holds a run with {key} = {old!r}, not {new!r}; repeat its settings to "
                 "resume it, or choose another --out"
             )
-
-
-def _filled(values: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    filled = {**defaults, **values}
-    for key, default in defaults.items():
-        if default and isinstance(default, dict) and isinstance(filled[key], dict):
-            filled[key] = _filled(filled[key], default)
-    return filled
 
 
 def create(folder: Path, run: Mapping[str, Any]) -> None:

@@ -1,162 +1,89 @@
-"""Every setting of a training run; presets in `presets/*.toml` hold the values."""
+"""Every setting of each training; presets in `presets/*.toml` hold the values."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from blur2blur.data.samples.datasets import Augmentation
+from blur2blur import networks, settings
+from blur2blur.errors import ConfigError
 from blur2blur.networks import DiscriminatorOptions
-from blur2blur.settings import Settings, one_is_both
+from blur2blur.settings import Settings
+from blur2blur.training.sections import (
+    DataSettings,
+    KnownBlurSettings,
+    MatchedCamerasSettings,
+    NetworkSettings,
+    OptimiserSettings,
+    RunSettings,
+    SimulatedCamerasSettings,
+)
 
-OptionValue = bool | int | float | str | list[int]
+FORMER_NAMES = {
+    "rehearsal.candidates": "",
+    "rehearsal.draws": "",
+    "rehearsal": "simulated",
+    "discriminator.judge": "discriminator.kind",
+}
+"""What settings were called in older versions, and are called now; "" where they are gone."""
 
 
-class NetworkSettings(Settings):
-    """Which network, by registry name, and its constructor options."""
-
-    name: str = "mimo_unet"
-    options: dict[str, OptionValue] = Field(default_factory=dict)
-
-
-class DataSettings(Settings):
-    """How samples are cut from the photographs."""
-
-    crop_px: PositiveInt = 256
-    batch_size: PositiveInt = 8  # per device
-    workers: int = Field(default=4, ge=0)  # decoding processes; 0 decodes in the training process
-    cache_gb: float = Field(default=2.0, ge=0)  # decoded photographs kept in memory
-    # photographs are averaged down by this factor before cropping; of two numbers, each crop by
-    # one between them
-    shrink: Annotated[
-        tuple[Annotated[FiniteFloat, Field(ge=1)], FiniteFloat], BeforeValidator(one_is_both)
-    ] = (1, 1)
-    rotations: bool = True  # by multiples of 90°; flips always happen
-    colour_jitter: float = Field(default=0.0, ge=0, lt=1)
-    places: PositiveInt = 1  # drawn for each crop; the one of most detail is kept
-    graphics: float = Field(default=0.0, ge=0, le=1)  # share of crops with text and lines on them
-    validation_fraction: float = Field(
-        default=0.1, gt=0, lt=1
-    )  # of the photographs, never trained on
-    validation_crops: PositiveInt = 16
-
-    @model_validator(mode="after")
-    def _shrink_is_in_order(self) -> Self:
-        if self.shrink[0] > self.shrink[1]:
-            raise ValueError(f"shrink = {list(self.shrink)}: the first must not be the larger")
-        return self
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """How samples are varied."""
-        return Augmentation(
-            rotations=self.rotations,
-            colour_jitter=self.colour_jitter,
-            places=self.places,
-            graphics=self.graphics,
+def _makes_images(network: NetworkSettings) -> NetworkSettings:
+    if network.name not in networks.names():
+        hint = settings.nearest(network.name, networks.names())
+        raise ConfigError(
+            f"network.name = '{network.name}' makes no image of an image, set another{hint}"
         )
+    return network
 
 
-class KnownBlurSettings(Settings):
-    """Where the known blur comes from.
-
-    "pairs": trainC/trainD as they are. "synthetic": the blur of `camera` laid over the sharp
-    photographs. "transfer": the blur of trainC/trainD laid over the sharp photographs by
-    `extractor`.
-    """
-
-    source: Literal["pairs", "synthetic", "transfer"] = "synthetic"
-    camera: str = "known"
-    overrides: list[str] = Field(default_factory=list)
-    extractor: str = ""  # weight file of a kernel extractor
-
-    @model_validator(mode="after")
-    def _extractor_is_named(self) -> Self:
-        if self.source == "transfer" and not self.extractor:
-            raise ValueError(
-                "source = 'transfer' needs known.extractor, a weight file of 'blur2blur train "
-                "kernel' or a published one"
-            )
-        return self
+ImageNetworkSettings = Annotated[NetworkSettings, AfterValidator(_makes_images)]
 
 
-class OptimiserSettings(Settings):
-    """Adam and its learning rate over the run."""
+class TaskSettings(Settings):
+    """What every training has."""
 
-    learning_rate: float = Field(default=2e-4, gt=0)
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.999, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    warmup_steps: int = Field(default=0, ge=0)
-    schedule: Literal["constant", "linear", "cosine", "step", "plateau"] = "cosine"
-    decay_every: PositiveInt = 10_000  # steps, of the schedule "step"
-    constant_fraction: float = Field(default=0.0, ge=0, lt=1)  # of the run, before the decay
-    clip_norm: float = Field(default=0.0, ge=0)  # 0 does not clip
+    former_names: ClassVar[Mapping[str, str]] = FORMER_NAMES
 
-
-class RunSettings(Settings):
-    """Length, seed, rhythm and machine of a run."""
-
-    steps: PositiveInt = 100_000
-    seed: int = Field(default=0, ge=0)
-    log_every: PositiveInt = 50
-    validate_every: PositiveInt = 1000
-    checkpoint_every: PositiveInt = 1000
-    samples_every: PositiveInt = 1000
-    ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    init: str = ""
+    """Weights to start from: a name that ships, a file of this project or a published one of a
+    network it has."""
+    network: NetworkSettings = NetworkSettings()
+    data: DataSettings = DataSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    run: RunSettings = RunSettings()
 
 
 class DeblurrerLossSettings(Settings):
     """Weights of the deblurrer's losses: multi-scale reconstruction and frequency (MIMO-UNet)."""
 
     reconstruction: Literal["l1", "charbonnier"] = "l1"
+    """`l1` or `charbonnier`, at every scale."""
     frequency: float = Field(default=0.1, ge=0)
+    """Weight of the difference of spectra."""
 
 
-class SimulatedCamerasSettings(Settings):
-    """Simulated cameras, whose blur, noise and compression are laid over the sharp photographs."""
-
-    cameras: list[str] = Field(default_factory=lambda: ["any"], min_length=1)
-    compared: int = Field(default=0, ge=0)  # cameras drawn of `cameras`; the nearest eighth stays
-
-
-class FinishingSettings(SimulatedCamerasSettings):
-    """Pairs of simulated cameras instead of the known blur; none without cameras."""
-
-    cameras: list[str] = Field(default_factory=list)
-
-    @property
-    def takes_place(self) -> bool:
-        """Whether there is any."""
-        return bool(self.cameras)
-
-
-class DeblurrerSettings(Settings):
+class DeblurrerSettings(TaskSettings):
     """`train deblurrer`: learn to undo the known blur, or what a converter makes of others."""
 
     task: Literal["deblurrer"] = "deblurrer"
-    init: str = ""  # a deblurrer to start from: a name of the zoo or a weight file
-    converter: str = ""  # what it makes of simulated cameras' photographs is deblurred; or "none"
-    network: NetworkSettings = NetworkSettings()
-    data: DataSettings = DataSettings()
+    """Which training the file is for."""
+    converter: str = ""
+    """With simulated cameras: the frozen converter whose results are deblurred; `none` deblurs the
+    simulated cameras' photographs as they are."""
+    network: ImageNetworkSettings = NetworkSettings()
     known: KnownBlurSettings = KnownBlurSettings()
-    simulated: FinishingSettings = FinishingSettings()
+    simulated: MatchedCamerasSettings | None = None
+    """With this section the deblurrer is finished: it learns what `converter` makes of simulated
+    cameras, and `known` only tells in the weights which blur the converter makes."""
     loss: DeblurrerLossSettings = DeblurrerLossSettings()
-    optimiser: OptimiserSettings = OptimiserSettings()
-    run: RunSettings = RunSettings()
 
     @model_validator(mode="after")
-    def _simulation_is_possible(self) -> Self:
-        if self.converter and not self.simulated.takes_place:
+    def _converter_is_read(self) -> Self:
+        if self.converter and self.simulated is None:
             raise ValueError(
                 "converter is read with simulated cameras alone: set simulated.cameras, as the "
                 "preset finish does"
-            )
-        if self.simulated.takes_place and self.known.source != "synthetic":
-            raise ValueError(
-                f"known.source = '{self.known.source}' leaves nothing to simulate: set "
-                "simulated.cameras=[], or known.source=synthetic"
             )
         return self
 
@@ -165,117 +92,151 @@ class KernelLossSettings(Settings):
     """Weights of the kernel extractor's losses (Tran et al., CVPR 2021, section 3.2)."""
 
     reconstruction: Literal["l1", "charbonnier"] = "charbonnier"
-    kl: float = Field(default=0.0, ge=0)  # pulls codes to the normal distribution; needs vae
-    # Share of crops whose codes are laid half a crop away from where they were read: what they
-    # hold of the scene is then of no use, what they hold of the blur still is.
+    """`l1` or `charbonnier`, at every scale."""
+    kl: float = Field(default=0.0, ge=0)
+    """Weight of the divergence of codes from the normal distribution; needs the network's option
+    `vae`."""
+    # what codes hold of the scene is then of no use, what they hold of the blur still is
     moved_codes: float = Field(default=0.5, ge=0, le=1)
+    """Share of crops whose codes are laid half a crop away from where they were read."""
 
 
-class KernelSettings(Settings):
+class KernelSettings(TaskSettings):
     """`train kernel`: learn to read the blur of pairs and to lay it over other images."""
 
     task: Literal["kernel"] = "kernel"
-    init: str = ""  # a kernel extractor to start from: a weight file, ours or published
+    """Which training the file is for."""
     network: NetworkSettings = NetworkSettings(name="kernel_wizard")
-    data: DataSettings = DataSettings()
     known: KnownBlurSettings = KnownBlurSettings(source="pairs")
     loss: KernelLossSettings = KernelLossSettings()
-    optimiser: OptimiserSettings = OptimiserSettings()
-    run: RunSettings = RunSettings()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.network.name != "kernel_wizard":
+            raise ValueError(
+                f"network.name = '{self.network.name}' reads no blur from pairs; set it to "
+                "kernel_wizard"
+            )
         if self.known.source == "transfer":
             raise ValueError("known.source = 'transfer' needs what is trained here; use 'pairs'")
         return self
 
 
-class ExtentSettings(Settings):
+class ExtentSettings(TaskSettings):
     """`train extent`: learn to tell how far the blur of simulated cameras reaches."""
 
+    former_names: ClassVar[Mapping[str, str]] = {**FORMER_NAMES, "simulated.compared": ""}
+
     task: Literal["extent"] = "extent"
-    init: str = ""  # an estimator to start from: a weight file
+    """Which training the file is for."""
     network: NetworkSettings = NetworkSettings(name="blur_extent")
     data: DataSettings = DataSettings(crop_px=128)
     simulated: SimulatedCamerasSettings = SimulatedCamerasSettings()
-    optimiser: OptimiserSettings = OptimiserSettings()
-    run: RunSettings = RunSettings()
-
-
-class ConverterDataSettings(DataSettings):
-    """Samples of the converter: blurry and sharp are drawn independently."""
-
-    curriculum_steps: int = Field(default=0, ge=0)  # sharper half of the blurry ones until then
-
-
-class DiscriminatorSettings(DiscriminatorOptions):
-    """The discriminator of blur: its network's options and its optimiser's rate."""
-
-    init: str = ""  # a discriminator to start from: a weight file, whose options then hold
-    learning_rate: float = Field(default=2e-4, gt=0)
-    updates_per_step: PositiveInt = 1
-
-
-class ConverterLossSettings(Settings):
-    """Weights of the converter's losses."""
-
-    adversarial: Literal["hinge", "least_squares", "logistic", "wasserstein"] = "hinge"
-    relativistic: bool = False
-    adversarial_weight: float = Field(default=1.0, ge=0)
-    penalty: Literal["none", "r1", "r1+r2", "interpolated"] = "r1"
-    penalty_weight: float = Field(default=1.0, ge=0)
-    content: Literal["vgg16", "vgg19", "file", "pyramid", "none"] = "pyramid"
-    content_weights_file: str = ""
-    content_weight: float = Field(default=1.0, ge=0)
-    identity_weight: float = Field(default=0.0, ge=0)  # the known blur must pass unchanged
 
     @model_validator(mode="after")
-    def _file_is_named(self) -> Self:
-        if self.content == "file" and not self.content_weights_file:
-            raise ValueError("content = 'file' needs content_weights_file, a safetensors file")
+    def _fits(self) -> Self:
+        if self.network.name != "blur_extent":
+            raise ValueError(
+                f"network.name = '{self.network.name}' reads no extent; set it to blur_extent"
+            )
         return self
 
 
-class SimulatedPairsSettings(SimulatedCamerasSettings):
-    """SimulatedPairs on pairs: the blur of simulated cameras, laid over the sharp photographs.
+class ConverterSettings(TaskSettings):
+    """`train converter`: learn to turn the camera's unknown blur into the known one.
 
-    The converter is shown what becomes of the same photograph under the known blur (`converted`),
-    and what the frozen deblurrer should make of the converted image (`deblurred`). With either,
-    there is no discriminator and no content loss.
+    It has two kinds, by the key `method`. Values without it are those of a simulated one where
+    they weigh `simulated.converted` or `simulated.deblurred`, else those of an adversarial one.
     """
 
-    converted: float = Field(default=0.0, ge=0)  # weight of the loss before the deblurrer
-    deblurred: float = Field(default=0.0, ge=0)  # and after it, which needs `deblurrer`
-    train_deblurrer: bool = False  # together with the converter, instead of leaving it frozen
-
-    @property
-    def takes_place(self) -> bool:
-        """Whether there is any."""
-        return self.converted > 0 or self.deblurred > 0
-
-
-class ConverterSettings(Settings):
-    """`train converter`: learn to turn the camera's unknown blur into the known one."""
-
     task: Literal["converter"] = "converter"
-    init: str = ""  # a converter to start from: a name of the zoo or a weight file
-    deblurrer: str = ""  # shown on sample sheets
-    network: NetworkSettings = NetworkSettings()
-    discriminator: DiscriminatorSettings = DiscriminatorSettings()
-    data: ConverterDataSettings = ConverterDataSettings()
+    """Which training the file is for."""
+    deblurrer: str = ""
+    """A deblurrer whose results are shown on the sample sheets, and which `simulated.deblurred`
+    looks through."""
+    network: ImageNetworkSettings = NetworkSettings()
     known: KnownBlurSettings = KnownBlurSettings()
-    loss: ConverterLossSettings = ConverterLossSettings()
-    simulated: SimulatedPairsSettings = SimulatedPairsSettings()
     optimiser: OptimiserSettings = OptimiserSettings(beta1=0.5)
-    run: RunSettings = RunSettings()
+
+    @classmethod
+    def class_for(cls, values: Mapping[str, Any]) -> "type[ConverterSettings]":
+        """Return the settings of the method; raises ValueError for what it does not read."""
+        method = converter_method(values)
+        if method not in METHODS:
+            raise ValueError(
+                f"method = {method!r}: it must be {' or '.join(repr(name) for name in METHODS)}"
+            )
+        (other,) = METHODS.keys() - {method}
+        given = sorted(_given_names(values) & unread_names(method))
+        if given:
+            raise ValueError(
+                f"method = '{method}' does not read '{given[0]}'; leave it out, or begin with a "
+                f"preset of the method '{other}', such as {_PRESET_OF[other]}"
+            )
+        return METHODS[method]
+
+
+def converter_method(values: Mapping[str, Any]) -> object:
+    """Return the method of a converter's settings, also of such as do not name it."""
+    simulated = values.get("simulated")
+    weighed = isinstance(simulated, Mapping) and any(
+        simulated.get(weight) for weight in ("converted", "deblurred")
+    )
+    return values.get("method", "simulated" if weighed else "adversarial")
+
+
+def unread_names(method: object) -> set[str]:
+    """Return the dotted names of what the other method reads and this one does not."""
+    every = {name for model in METHODS.values() for name in settings.dotted_names(model)}
+    return every - settings.dotted_names(METHODS[method])
+
+
+def _given_names(values: Mapping[str, Any], prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for name, value in values.items():
+        dotted = f"{prefix}{name}"
+        found |= _given_names(value, f"{dotted}.") if isinstance(value, Mapping) else {dotted}
+    return found
+
+
+class SimulatedPairsSettings(MatchedCamerasSettings):
+    """Pairs to learn from: the blur of simulated cameras, laid over the sharp photographs."""
+
+    converted: float = Field(default=0.5, ge=0)
+    """Weight of the difference between the converted image and the same photograph under the known
+    blur."""
+    deblurred: float = Field(default=1.0, ge=0)
+    """Weight of the difference between what `deblurrer` makes of the converted image and the sharp
+    photograph."""
+    train_deblurrer: bool = False
+    """Trains `deblurrer` on together with the converter, instead of leaving it frozen; its weights
+    are written beside the converter's."""
 
     @model_validator(mode="after")
-    def _simulation_is_possible(self) -> Self:
-        if self.simulated.train_deblurrer and not self.simulated.deblurred:
+    def _something_is_learned(self) -> Self:
+        if not (self.converted or self.deblurred):
+            raise ValueError(
+                "simulated.converted and simulated.deblurred are both 0, and nothing is learned; "
+                "set one of them, or method=adversarial"
+            )
+        if self.train_deblurrer and not self.deblurred:
             raise ValueError(
                 "simulated.train_deblurrer trains by what is deblurred: set simulated.deblurred=1"
             )
-        if self.simulated.takes_place and self.known.source != "synthetic":
+        return self
+
+
+class SimulatedConverterSettings(ConverterSettings):
+    """Learn from simulated pairs alone."""
+
+    method: Literal["simulated"] = "simulated"
+    """`simulated`: learns from pairs of simulated cameras; `adversarial`: from a discriminator and
+    a content loss, as published. What the other one reads is refused."""
+    simulated: SimulatedPairsSettings = SimulatedPairsSettings()
+
+    @model_validator(mode="after")
+    def _known_blur_is_a_cameras(self) -> Self:
+        if self.known.source != "synthetic":
             raise ValueError(
                 f"known.source = '{self.known.source}' leaves nothing to simulate: use the preset "
                 "converter-pairs, or known.source=synthetic"
@@ -283,4 +244,106 @@ class ConverterSettings(Settings):
         return self
 
 
-TaskSettings = DeblurrerSettings | ConverterSettings | KernelSettings | ExtentSettings
+class AdversarialDataSettings(DataSettings):
+    """Samples of the adversarial converter: blurry and sharp are drawn independently."""
+
+    curriculum_steps: int = Field(default=0, ge=0)
+    """Until this step only the sharper half of `trainA` is drawn, then ever more; all from twice
+    this step on."""
+
+
+class DiscriminatorSettings(DiscriminatorOptions):
+    """The discriminator of blur: its network's options and its optimiser's rate."""
+
+    init: str = ""
+    """A discriminator to start from: a weight file, ours or a published one; its options are then
+    the file's."""
+    learning_rate: float = Field(default=2e-4, gt=0)
+    """Its learning rate; the schedule is the one of `optimiser`."""
+    updates_per_step: PositiveInt = 1
+    """Its updates for each update of the converter, each with a batch of its own."""
+
+
+class AdversarialLossSettings(Settings):
+    """Weights of the adversarial converter's losses."""
+
+    adversarial: Literal["hinge", "least_squares", "logistic", "wasserstein"] = "hinge"
+    """`hinge`, `least_squares`, `logistic` or `wasserstein` (which needs a penalty)."""
+    relativistic: bool = False
+    """Rates each image relative to the mean of the other side."""
+    adversarial_weight: float = Field(default=1.0, ge=0)
+    """Weight of the adversarial loss in the converter's update."""
+    penalty: Literal["none", "r1", "r1+r2", "interpolated"] = "r1"
+    """Gradient penalty of the discriminator: `none`, `r1` (known images), `r1+r2` (converted ones
+    too), `interpolated`."""
+    penalty_weight: float = Field(default=1.0, ge=0)
+    """Its weight."""
+    content: Literal["vgg16", "vgg19", "file", "pyramid", "none"] = "pyramid"
+    """What keeps the scene: `pyramid` (averages over 4 to 32 pixels, needs no weights), `vgg16`,
+    `vgg19` (downloaded once), `file`, `none`."""
+    content_weights_file: str = ""
+    """For `file`: safetensors of a VGG or SqueezeNet 1.1 with torchvision's names."""
+    content_weight: float = Field(default=1.0, ge=0)
+    """Its weight."""
+    identity_weight: float = Field(default=0.0, ge=0)
+    """Weight of the demand that photographs with the known blur pass unchanged."""
+
+    @model_validator(mode="after")
+    def _file_is_named(self) -> Self:
+        if self.content == "file" and not self.content_weights_file:
+            raise ValueError("loss.content = 'file' needs content_weights_file, a safetensors file")
+        return self
+
+
+class AdversarialConverterSettings(ConverterSettings):
+    """Learn from a discriminator (Blur2Blur, Pham et al., CVPR 2024, arXiv 2403.16205)."""
+
+    method: Literal["adversarial"] = "adversarial"
+    """`simulated`: learns from pairs of simulated cameras; `adversarial`: from a discriminator and
+    a content loss, as published. What the other one reads is refused."""
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    data: AdversarialDataSettings = AdversarialDataSettings()  # pyright: ignore[reportIncompatibleVariableOverride] settings are frozen
+    loss: AdversarialLossSettings = AdversarialLossSettings()
+
+
+METHODS: dict[object, type[ConverterSettings]] = {
+    "simulated": SimulatedConverterSettings,
+    "adversarial": AdversarialConverterSettings,
+}
+_PRESET_OF: dict[object, str] = {"simulated": "converter", "adversarial": "converter-pairs"}
+
+
+def settings_of_run(told: Mapping[str, Any], like: TaskSettings) -> dict[str, Any]:
+    """Return the settings that a run folder tells, as this version writes them.
+
+    Those of another task or method than `like` are returned as they are told.
+
+    Raises:
+        ConfigError: they are no settings of a run.
+    """
+    values = settings.renamed(told, like.former_names)
+    if isinstance(like, ConverterSettings) and "method" not in values:
+        values = _with_method(values)
+    # a deblurrer that was not finished was told to have no simulated cameras
+    if isinstance(like, DeblurrerSettings) and not (values.get("simulated") or {}).get("cameras"):
+        values["simulated"] = None
+    wanted = like.model_dump(mode="json", include={"task", "method"})
+    if any(values.get(key) != value for key, value in wanted.items()):
+        return {key: values.get(key) for key in wanted} | values  # the first difference is told
+    return settings.build(type(like), values, source="settings.json").model_dump(mode="json")
+
+
+def _with_method(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Name a converter's method; what older versions wrote down though it was not read is left."""
+    method = converter_method(values)
+    unread = unread_names(method)
+
+    def read(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+        return {
+            key: read(value, f"{prefix}{key}.") if isinstance(value, Mapping) else value
+            for key, value in section.items()
+            if f"{prefix}{key}" not in unread
+        }
+
+    kept = {key: value for key, value in read(values).items() if value != {} or not values[key]}
+    return {**kept, "method": method}

@@ -11,10 +11,9 @@ from torch.utils.data import Dataset, default_collate
 from blur2blur.blur import Camera, load_camera
 from blur2blur.data.samples.datasets import Augmentation, Pairs, Processed, Sample
 from blur2blur.errors import ConfigError, DataError
-from blur2blur.networks import SizeRule
 from blur2blur.tensors import to_linear, to_srgb
 from blur2blur.training.code_bank import CodeBank
-from blur2blur.training.settings import DataSettings, KnownBlurSettings
+from blur2blur.training.sections import DataSettings, KnownBlurSettings
 from blur2blur.training.task import as_float
 
 Streams = Mapping[str, Sequence[Path]]
@@ -98,16 +97,6 @@ def pair_crops(streams: Streams, settings: DataSettings, *, seed: int, margin_px
         cache_gb=settings.cache_gb,
         shrink=settings.shrink,
     )
-
-
-def check_crop(crop_px: int, rule: SizeRule, *, least_px: int = 0) -> None:
-    """Refuse crops that the networks cannot take. Raises ConfigError with the nearest that fits."""
-    fitting = rule.padded(max(crop_px, least_px), 1)[0]
-    if fitting != crop_px:
-        raise ConfigError(
-            f"data.crop_px = {crop_px} does not fit the networks, which need multiples of "
-            f"{rule.multiple}, at least {max(rule.minimum, least_px)}; set data.crop_px={fitting}"
-        )
 
 
 class KnownBlur:

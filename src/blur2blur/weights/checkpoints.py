@@ -22,7 +22,9 @@ from blur2blur import networks
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.files import atomic_path
 from blur2blur.networks import ImageNetwork, Network
-from blur2blur.weights.headers import HEADER_KEY, Header, read_header
+from blur2blur.weights.headers import FORMAT, HEADER_KEY, Header, read_header, why_unreadable
+
+_FORMER_PREFIX = ("judges.", "parts.")
 
 # All that torch has been seen to raise on damaged files, besides pickle's own error.
 _DAMAGE_ERRORS = (
@@ -79,11 +81,13 @@ def load_any(path: Path, *, role: str | None = None) -> tuple[Network, Header]:
         )
     try:
         network = networks.build_any(header.network, **header.options)
+        load_weights(network, path)
     except ConfigError as error:
-        raise CheckpointError(
-            f"{path} is damaged or of another version of blur2blur: {error}"
-        ) from error
-    load_weights(network, path)
+        raise CheckpointError(f"{path} {why_unreadable(header.format, error)}") from error
+    except CheckpointError as error:
+        if header.format <= FORMAT:
+            raise
+        raise CheckpointError(f"{path} {why_unreadable(header.format, error)}") from error
     return network.eval(), header
 
 
@@ -99,6 +103,7 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
             weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
+    weights = _current_names(weights)
     problem = first_difference(expected, weights)
     if problem:
         raise CheckpointError(f"{path} was made for another network: {problem}")
@@ -130,6 +135,27 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     torch.save(dict(state), data)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.getbuffer())
+
+
+def _current_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under the names of today; those of discriminators were others in format 1."""
+    old, new = _FORMER_PREFIX
+    return {
+        new + name.removeprefix(old) if name.startswith(old) else name: value
+        for name, value in weights.items()
+    }
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a training state, also one of an older version; raises as `load_pickle_safely`."""
+    state = load_pickle_safely(path)
+    for section in ("networks", "optimisers"):
+        state[section] = {
+            "network" if name == "generator" else name: each
+            for name, each in state[section].items()
+        }
+    state["networks"] = {name: _current_names(each) for name, each in state["networks"].items()}
+    return state
 
 
 def load_pickle_safely(path: Path) -> dict[str, Any]:

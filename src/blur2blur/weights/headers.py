@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 
 from blur2blur import settings
@@ -14,13 +14,19 @@ from blur2blur.settings import Settings
 
 HEADER_KEY = "blur2blur"
 
+FORMAT = 2
+"""Version of what weight files say. In 1, of files that do not tell it, a discriminator's option
+`kind` was called `judge`, and its weights began with `judges` instead of `parts`."""
+
 
 class Header(Settings):
-    """What a weight file says of itself.
+    """What a weight file says of itself; what a newer version adds is kept, and not looked at.
 
     `role` is what the network was trained to be: "converter", "deblurrer", "kernel" (a kernel
     extractor) or "discriminator".
     """
+
+    model_config = ConfigDict(extra="allow")
 
     role: str
     network: str
@@ -29,6 +35,7 @@ class Header(Settings):
     metrics: Mapping[str, float] = Field(default_factory=dict)
     settings: Mapping[str, Any] = Field(default_factory=dict)
     version: str = ""
+    format: int = FORMAT
 
 
 def read_header(path: Path) -> Header:
@@ -51,12 +58,28 @@ def read_header(path: Path) -> Header:
         raise CheckpointError(
             f"{path} holds weights of another program; give a file that 'blur2blur train' wrote"
         )
+    written = FORMAT
     try:
-        return settings.build(Header, json.loads(metadata[HEADER_KEY]), source="its header")
+        told = json.loads(metadata[HEADER_KEY])
+        if isinstance(told, dict):
+            told = {"format": 1, **told}
+            written = told["format"]
+            options = told.get("options")
+            if written == 1 and isinstance(options, dict) and "judge" in options:
+                options["kind"] = options.pop("judge")
+        return settings.build(Header, told, source="its header")
     except (ConfigError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or of another version of blur2blur: {error}"
-        ) from error
+        raise CheckpointError(f"{path} {why_unreadable(written, error)}") from error
+
+
+def why_unreadable(written: object, error: Exception) -> str:
+    """Return the rest of a sentence that begins with the file: damage, or a newer version."""
+    if isinstance(written, int) and written > FORMAT:
+        return (
+            f"was written by a newer blur2blur (format {written}, this one reads up to {FORMAT}); "
+            "update blur2blur"
+        )
+    return f"is damaged or of another version of blur2blur: {error}"
 
 
 def is_ours(path: Path) -> bool:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from blur2blur.errors import ConfigError
 from blur2blur.training import sources
+from blur2blur.training.sections import MatchedCamerasSettings
 from blur2blur.training.settings import DeblurrerSettings
 from blur2blur.training.simulation.prepare import prepare
-from blur2blur.training.task import channels_last
+from blur2blur.training.task import channels_last, check_crop
 from blur2blur.weights import loading, zoo
 
 
@@ -23,12 +24,17 @@ class ConvertedPairs:
     """Attributes: sharp crops to train on, and a fixed batch of converted and sharp crops."""
 
     def __init__(
-        self, settings: DeblurrerSettings, streams: sources.Streams, fabric: Fabric
+        self,
+        settings: DeblurrerSettings,
+        cameras: MatchedCamerasSettings,
+        streams: sources.Streams,
+        fabric: Fabric,
     ) -> None:
         """Load the converter, choose the cameras.
 
         Args:
             settings: all settings of the run.
+            cameras: those of `simulated`.
             streams: as `prepare.prepare` takes them.
             fabric: device and precision.
 
@@ -46,15 +52,13 @@ class ConvertedPairs:
         self._converter = None
         if settings.converter != zoo.WITHOUT_CONVERTER:
             converter = loading.load_own(settings.converter, role="converter").to(fabric.device)
-            sources.check_crop(settings.data.crop_px, converter.size_rule)
+            check_crop(settings.data.crop_px, converter.size_rule)
             channels_last(converter)
             self._converter = converter.eval().requires_grad_(False)
-        pairs = prepare(
-            settings.simulated, settings.known, streams, settings.data, seed=settings.run.seed
-        )
+        pairs = prepare(cameras, None, streams, settings.data, seed=settings.run.seed)
         self.dataset = pairs.dataset
-        unknown, _, sharp = (images.to(fabric.device) for images in pairs.held_out)
-        self.held_out = self._converted(unknown), sharp
+        held_out = {name: images.to(fabric.device) for name, images in pairs.held_out.items()}
+        self.held_out = self._converted(held_out["unknown"]), held_out["sharp"]
 
     def pair(self, streams: Mapping[str, Tensor], _rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return converted and sharp, B 3 H W sRGB in [0, 1], of a batch of `dataset`."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from blur2blur.blur import Camera, Exposure, load_camera
 from blur2blur.blur.apply import quick_length
 from blur2blur.tensors import to_linear, to_srgb
-from blur2blur.training.settings import KnownBlurSettings
+from blur2blur.training.sections import KnownBlurSettings
 from blur2blur.training.simulation.camera_matching import features, narrowed, nearest
 
 JPEG_PERIOD_PX = 16
@@ -32,11 +32,19 @@ class Simulation:
         margin_px: how much more of the scene is needed on each side.
     """
 
-    def __init__(self, cameras: Sequence[str], known: KnownBlurSettings) -> None:
-        """Read the cameras, by name or file. Raises ConfigError for one that is not known."""
-        self._known = Camera(load_camera(known.camera, known.overrides), of_crops=True)
+    def __init__(self, cameras: Sequence[str], known: KnownBlurSettings | None) -> None:
+        """Read the cameras, by name or file. Raises ConfigError for one that is not known.
+
+        Args:
+            cameras: that are simulated.
+            known: the camera of the known blur, None where that is not asked for.
+        """
         self._cameras = [Camera(load_camera(name), of_crops=True) for name in cameras]
-        every = [*self._cameras, self._known]
+        every = list(self._cameras)
+        self._known = None
+        if known is not None:
+            self._known = Camera(load_camera(known.camera, known.overrides), of_crops=True)
+            every.append(self._known)
         self._lens_reach_px = max(camera.lens_reach_px for camera in every)
         self.margin_px = JPEG_PERIOD_PX // 2 + max(camera.reach_px for camera in every)
 
@@ -67,8 +75,10 @@ class Simulation:
         return self._cameras[int(torch.randint(len(self._cameras), (), generator=rng))]
 
     @torch.no_grad()
-    def pair(self, sharp: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Return unknown blurry, known blurry and sharp, B 3 H W sRGB in [0, 1].
+    def pair(self, sharp: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """Return `unknown` (blurry), `known` (blurry) and `sharp`, B 3 H W sRGB in [0, 1].
+
+        Without a camera of the known blur there is no `known`.
 
         Args:
             sharp: the scene, with `margin_px` more on each side.
@@ -76,11 +86,13 @@ class Simulation:
         """
         camera = self._any_camera(rng)
         unknown, scene, exposure = self._expose(camera, sharp, rng)
-        known = self._known.blur(scene, rng, exposure=self._known.seeing(exposure, rng))
-        clean = to_srgb(exposure.movement.compose(to_linear(scene)))
-        images = self._inside(torch.cat([unknown, known, clean]), sharp, rng)
-        unknown, known, clean = images.split(len(sharp))
-        return unknown, known, clean
+        views = {"unknown": unknown}
+        if self._known is not None:
+            seen = self._known.seeing(exposure, rng)
+            views["known"] = self._known.blur(scene, rng, exposure=seen)
+        views["sharp"] = to_srgb(exposure.movement.compose(to_linear(scene)))
+        images = self._inside(torch.cat(list(views.values())), sharp, rng)
+        return dict(zip(views, images.split(len(sharp)), strict=True))
 
     @torch.no_grad()
     def photograph(self, sharp: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:

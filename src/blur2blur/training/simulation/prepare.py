@@ -9,27 +9,29 @@ from torch.utils.data import Dataset, default_collate
 from blur2blur.data.samples.datasets import Processed, Sample
 from blur2blur.errors import ConfigError
 from blur2blur.training import sources
-from blur2blur.training.settings import DataSettings, KnownBlurSettings, SimulatedCamerasSettings
+from blur2blur.training.sections import DataSettings, KnownBlurSettings, MatchedCamerasSettings
 from blur2blur.training.simulation.camera_matching import LEAST_PX
 from blur2blur.training.simulation.pairs import Simulation
-from blur2blur.training.task import Batch, as_float
+from blur2blur.training.task import Batch, images_of
 
 CAMERA_CROPS = 512
-STREAMS = ("unknown", "known", "sharp")
 SIMULATED_CROPS = 48  # by each of the cameras that are compared
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedPairs:
-    """Attributes: samples `unknown`, `known` and `sharp` to train on; held-out ones, B 3 H W."""
+    """Attributes: samples `unknown`, `known` and `sharp` to train on; held-out ones, B 3 H W.
+
+    Without a known blur there is no `known` among them.
+    """
 
     dataset: Dataset[Sample]
-    held_out: tuple[Tensor, Tensor, Tensor]
+    held_out: dict[str, Tensor]
 
 
 def prepare(
-    settings: SimulatedCamerasSettings,
-    known: KnownBlurSettings,
+    settings: MatchedCamerasSettings,
+    known: KnownBlurSettings | None,
     streams: sources.Streams,
     data: DataSettings,
     *,
@@ -40,7 +42,7 @@ def prepare(
     Args:
         settings: which cameras; those are kept whose photographs look like `unknown_blurry`, if
             that is among the streams.
-        known: the known blur, synthetic.
+        known: the known blur, synthetic; None where only what cameras make is asked for.
         streams: one stream of sharp photographs; and perhaps `unknown_blurry`.
         data: how samples are cut.
         seed: of crops, cameras and validation.
@@ -75,7 +77,7 @@ def prepare(
 
     def process(images: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         (sharp,) = images.values()
-        return dict(zip(STREAMS, simulation.pair(sharp, rng), strict=True))
+        return simulation.pair(sharp, rng)
 
     held_out = Processed(
         sources.validation_crops(split.validation, data, seed=seed, margin_px=margin_px),
@@ -83,11 +85,10 @@ def prepare(
         seed=later,
     )
     batch = default_collate([held_out[number] for number in range(data.validation_crops)])
-    unknown, known_blurry, sharp = (as_float(batch[stream]) for stream in STREAMS)
-    return SimulatedPairs(Processed(crops, process, seed=seed), (unknown, known_blurry, sharp))
+    return SimulatedPairs(Processed(crops, process, seed=seed), images_of(batch))
 
 
 def only_image(batch: Batch) -> Tensor:
     """Return the images of the one stream of a batch, float32 B 3 H W in [0, 1]."""
-    (image,) = (as_float(image) for stream, image in batch.items() if not stream.endswith("_file"))
+    (image,) = images_of(batch).values()
     return image

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from blur2blur import networks
+from blur2blur.device import find_device
 from blur2blur.errors import CheckpointError, ConfigError, InputError
 from blur2blur.inference import Pipeline
-from blur2blur.inference.pipeline import find_device
 from blur2blur.networks import SizeRule
 from blur2blur.weights import checkpoints, zoo
 

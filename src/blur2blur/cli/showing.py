@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _BINS = 40
@@ -16,36 +16,31 @@ _BINS = 40
 @contextmanager
 def progress(what: str, total: int) -> Generator[Callable[[], object]]:
     """Yield a function that moves a bar on by one; nothing is shown where nobody watches."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+    with nested_progress() as bars:
+        task = bars.add_task(what, total=total)
+        yield lambda: bars.advance(task)
 
 
 @contextmanager
-def nested_progress() -> "Generator[Progress]":
-    """Yield bars with counts and remaining time; nothing is shown where nobody watches."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+def nested_progress(*counts: "ProgressColumn", transient: bool = True) -> "Generator[Progress]":
+    """Yield bars with counts and remaining time; nothing is shown where nobody watches.
 
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    ]
-    console = Console(stderr=True)
+    Args:
+        counts: what stands behind each bar; not given: steps done of steps in all.
+        transient: the bars are wiped away at the end.
+    """
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        *(counts or (progress.MofNCompleteColumn(),)),
+        progress.TimeRemainingColumn(),
+    )
+    console = Console(stderr=True, soft_wrap=True)
     hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
+    with progress.Progress(*columns, console=console, transient=transient, disable=hidden) as bars:
         yield bars
 
 

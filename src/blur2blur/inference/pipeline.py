@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from blur2blur import tiling
+from blur2blur.device import find_device
 from blur2blur.errors import CheckpointError, ConfigError, InputError
 from blur2blur.inference import backends, working_scale
 from blur2blur.inference.backends import Backend, Precision
@@ -343,24 +344,6 @@ class Pipeline:
 
 def _batched(image: Tensor) -> Tensor:
     return image if image.ndim == 4 else image[None]
-
-
-def find_device(name: str) -> torch.device:
-    """Return the device of that name; "auto" is a GPU where there is one, else the CPU.
-
-    Raises:
-        ConfigError: no such device here.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(f"there is no device '{name}' here; use auto or cpu") from error
-    return device
 
 
 def _check_image(image: Tensor) -> None:

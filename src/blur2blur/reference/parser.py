@@ -180,9 +180,9 @@ def choose_gpu(options: Options) -> tuple[str, list[str]]:
             f"--gpu_ids {text}: one process uses one GPU, the first; for all of them begin with "
             f"torchrun --nproc-per-node {len(numbers)} instead of python"
         ]
-    import torch
+    from blur2blur.device import find_device
 
-    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+    if find_device("auto").type == "cpu":
         notes.append(f"GPU {numbers[0]} was not found; this runs on the CPU")
     return "auto", notes
 

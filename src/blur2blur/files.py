@@ -10,13 +10,6 @@ from pathlib import Path
 from blur2blur.errors import InputError
 
 
-def cache_folder() -> Path:
-    """Return where files lie that can be made again: BLUR2BLUR_CACHE, or a user's usual place."""
-    if named := os.environ.get("BLUR2BLUR_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "blur2blur"
-
-
 @contextmanager
 def explained_writing(path: Path) -> Generator[None]:
     """Raise an InputError that names `path` for an OSError in the block."""

@@ -1,6 +1,5 @@
 """Backends: all give what torch gives in float32, or say in one line why they cannot run."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -195,66 +194,10 @@ def test_a_conversion_is_made_once(own_cache: Path) -> None:
     assert len({first, *others}) == 4
 
 
-@pytest.mark.parametrize("damage", ["changed", "cut", "missing", "list"])
-def test_a_damaged_conversion_is_made_again(own_cache: Path, damage: str) -> None:
-    path, _ = _make(_chain())
-    match damage:
-        case "changed":
-            path.write_text("converteD")
-        case "cut":
-            path.write_text("conv")
-        case "missing":
-            path.unlink()
-        case _:
-            (path.parent / "sha256.json").write_text("[]")
-    assert _make(_chain()) == (path, "converted")
-    assert json.loads((path.parent / "sha256.json").read_text())
-    assert [folder.name for folder in own_cache.iterdir()] == [path.parent.name]
-
-
-def test_what_fails_half_way_leaves_nothing(own_cache: Path) -> None:
-    def fail(path: Path) -> None:
-        path.write_text("half")
-        raise CheckpointError("cannot")
-
-    with pytest.raises(CheckpointError):
-        _make(_chain(), fail)
-    assert list(own_cache.iterdir()) == []
-
-
-def test_two_processes_at_once_share_one_conversion(own_cache: Path) -> None:
-    """The second renames while the first's is there."""
-
-    def slow(path: Path) -> None:
-        _make(_chain())
-        _note(path)
-
-    path, content = _make(_chain(), slow)
-    assert content == "converted"
-    assert [folder.name for folder in own_cache.iterdir()] == [path.parent.name]
-
-
 def test_networks_that_weights_do_not_tell_are_not_kept(own_cache: Path) -> None:
     path, _ = _make(Chain([Asking()]))
     assert not path.exists()
     assert not own_cache.exists()
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("BLUR2BLUR_CACHE", str(tmp_path / "file"))
-    assert _make(_chain())[1] == "converted"
-    assert "cannot keep converted networks" in caplog.text
-
-
-def test_the_oldest_conversions_are_forgotten(
-    own_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cache, "_KEPT", 2)
-    paths = [_make(_chain(seed))[0] for seed in range(3)]
-    assert [path.exists() for path in paths] == [False, True, True]
 
 
 def test_out_of_memory_is_told_by_an_errors_cause_too() -> None:

@@ -52,7 +52,7 @@ class TestImport:
             assert f"{folder}/rsblur" in result.output
         found = layout.find(data)
         assert len(found.known_pairs()) == 10
-        assert len(found.test_pairs()) == 4
+        assert len(found.test_pairing().pairs) == 4
         before = sorted(data.rglob("*"))
         assert run("import", "rsblur", source, "-o", data).exit_code == 0
         assert sorted(data.rglob("*")) == before

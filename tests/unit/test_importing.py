@@ -63,7 +63,7 @@ class TestPairs:
         run(source, name, tmp_path / "out", imported_as="known")
         run(source, name, tmp_path / "out", imported_as="unknown")
         found = layout.find(tmp_path / "out")
-        pairs = [*found.known_pairs(), *found.test_pairs()]
+        pairs = [*found.known_pairs(), *found.test_pairing().pairs]
         assert len(pairs) == len(found.known_blurry) + len(found.test_blurry) > 0
         for blurry, sharp in pairs:
             assert blurry.relative_to(blurry.parents[1]) == sharp.relative_to(sharp.parents[1])

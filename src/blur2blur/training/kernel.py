@@ -50,7 +50,6 @@ class KernelTask:
         torch.manual_seed(settings.run.seed)
         network = _network(settings)
         sources.check_crop(settings.data.crop_px, network.size_rule)
-        self.stride_px = network.size_rule.multiple
         channels_last(network)
         self.networks: dict[str, nn.Module] = {"network": network}
         optimiser = adam(network, settings.optimiser, settings.optimiser.learning_rate)

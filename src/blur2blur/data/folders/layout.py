@@ -106,14 +106,6 @@ class Layout:
         self.require("trainD")
         return _flawless(self.known_pairing(), self.root)
 
-    def test_pairs(self) -> tuple[tuple[Path, Path], ...]:
-        """Return (blurry, sharp) of testA and testB, none where there is no testB.
-
-        Raises:
-            DataError: a file has no partner or a doubtful one.
-        """
-        return _flawless(self.test_pairing(), self.root) if self.test_sharp else ()
-
     def _pairing(self, first: str, second: str) -> Pairing:
         return pair_folders(
             self.root / first, self.files(first), self.root / second, self.files(second)

@@ -474,7 +474,6 @@ def test_validation_photographs_are_not_trained_on():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["loss.content=file"], r"needs content_weights_file"),
         (["discriminator.scales=2"], r"returns 3 scales but discriminator.scales = 2"),
         (["data.crop_px=32"], r"at least 64; set data.crop_px=64"),
         (["discriminator.kind=enrgy"], r"discriminator.kind = 'enrgy'.*'energy'"),

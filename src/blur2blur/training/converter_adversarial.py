@@ -5,8 +5,7 @@ photographs from the camera's own sharp photographs under the known blur; a cont
 scene. Both sides come from one camera, so the discriminator can look at little but blur.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import torch
 from lightning.fabric import Fabric
@@ -17,12 +16,10 @@ from blur2blur import networks
 from blur2blur.data.samples.datasets import Sample, UnpairedBlur
 from blur2blur.errors import ConfigError
 from blur2blur.losses import (
-    FeatureLoss,
-    PyramidLoss,
     discriminator_loss,
-    feature_file_loss,
     generator_loss,
     interpolation_penalty,
+    pyramid_loss,
     vgg_loss,
     zero_centred_penalty,
 )
@@ -33,18 +30,18 @@ from blur2blur.training.task import Batch, adam, as_float, batch_files, channels
 from blur2blur.weights import zoo
 
 
-def _content_loss(settings: ConverterLossSettings) -> FeatureLoss | PyramidLoss | None:
+def _content_loss(
+    settings: ConverterLossSettings, device: torch.device
+) -> Callable[[Sequence[Tensor], Tensor], Tensor] | None:
     match settings.content:
         case "none":
             return None
         case "pyramid":
-            return PyramidLoss()
+            return pyramid_loss
         case "vgg16":
-            return vgg_loss(16)
+            return vgg_loss(16).to(device)
         case "vgg19":
-            return vgg_loss(19)
-        case "file":
-            return feature_file_loss(Path(settings.content_weights_file))
+            return vgg_loss(19).to(device)
 
 
 class AdversarialConverterTask:
@@ -135,8 +132,7 @@ class AdversarialConverterTask:
             "discriminator": discriminator_optimiser,
         }
         self.schedules = dict.fromkeys(self.optimisers, settings.optimiser)
-        content = _content_loss(settings.loss)
-        self.content = None if content is None else content.to(fabric.device)
+        self.content = _content_loss(settings.loss, fabric.device)
         self.deblurrer = (
             zoo.load_own(settings.deblurrer, role="deblurrer").to(fabric.device)
             if settings.deblurrer

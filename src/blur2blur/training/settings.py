@@ -224,16 +224,9 @@ class ConverterLossSettings(Settings):
     adversarial_weight: float = Field(default=1.0, ge=0)
     penalty: Literal["none", "r1", "r1+r2", "interpolated"] = "r1"
     penalty_weight: float = Field(default=1.0, ge=0)
-    content: Literal["vgg16", "vgg19", "file", "pyramid", "none"] = "pyramid"
-    content_weights_file: str = ""
+    content: Literal["vgg16", "vgg19", "pyramid", "none"] = "pyramid"
     content_weight: float = Field(default=1.0, ge=0)
     identity_weight: float = Field(default=0.0, ge=0)  # the known blur must pass unchanged
-
-    @model_validator(mode="after")
-    def _file_is_named(self) -> Self:
-        if self.content == "file" and not self.content_weights_file:
-            raise ValueError("content = 'file' needs content_weights_file, a safetensors file")
-        return self
 
 
 class SimulatedPairsSettings(SimulatedCamerasSettings):

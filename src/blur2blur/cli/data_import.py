@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from blur2blur.data.published.download import Progress
     from blur2blur.data.published.importing import Item, Plan
 
-_NAMES = "gopro, reds, rsblur, rb2v, realblur, hide or phonecraft."
+_NAMES = "gopro, reds, rsblur, rb2v, realblur or hide."
 
 
 def import_(

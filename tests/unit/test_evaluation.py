@@ -14,7 +14,7 @@ from torch import Tensor
 
 from blur2blur import evaluation, images
 from blur2blur.errors import DataError, InputError
-from blur2blur.evaluation import report
+from blur2blur.evaluation import compare, report
 from blur2blur.evaluation.report import Comparison, Score, write_report
 from blur2blur.statistics import image_quality
 
@@ -229,8 +229,8 @@ def test_large_pictures_are_written_as_jpeg(
 def test_page_of_many_images_shows_some(
     folders: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "MAX_COMPARISONS", 1)
+    monkeypatch.setattr(compare, "MAX_COMPARISONS", 1)
     evaluation.write(evaluation.evaluate(*folders), tmp_path / "report")
     page = _Page(tmp_path / "report" / "report.html")
     assert len(page.all("figure")) == 1
-    assert "1 of them are shown" in page.text
+    assert "1 of 2 photographs are shown" in page.text

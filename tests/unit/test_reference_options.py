@@ -55,11 +55,11 @@ def test_the_documented_training_is_the_published_one():
     assert checked.network.name == "mimo_unet"
     assert checked.data.crop_px == 256
     assert checked.data.batch_size == 1
-    judge = {
-        "base_channels": 64, "layers": 3, "norm": "instance", "input": "rgb", "judge": "patch",
+    discriminator = {
+        "base_channels": 64, "layers": 3, "norm": "instance", "input": "rgb", "kind": "patch",
         "scales": 3, "shared": True, "updates_per_step": 1,
     }  # fmt: skip
-    assert judge.items() <= checked.discriminator.model_dump().items()
+    assert discriminator.items() <= checked.discriminator.model_dump().items()
     assert checked.loss.adversarial == "hinge"
     assert checked.loss.penalty == "interpolated"
     assert checked.loss.penalty_weight == pytest.approx(2e-4)
@@ -357,15 +357,15 @@ class TestFind:
         ({"shared": False}, "parts.0.0.convs.0.weight"),
         ({"norm": "spectral"}, "parts.0.0.convs.0.bias"),
         ({"kind": "both"}, "parts.0.0.convs.0.weight"),
-        ({"judge": "energy"}, "parts.0.0."),
+        ({"kind": "energy"}, "parts.0.0."),
     ],
 )
-def test_every_judge_can_be_written(words, first):
+def test_every_discriminator_can_be_written(words, first):
     from blur2blur.networks.patchgan import DiscriminatorOptions, MultiScaleDiscriminator
 
     options = DiscriminatorOptions(**{"base_channels": 1, "shared": True} | words)
     state = MultiScaleDiscriminator(options).state_dict()
-    written = weight_files._judge_to_reference(state)
+    written = weight_files._discriminator_to_reference(state)
     assert next(iter(written)).startswith(first)
     assert len(written) == len(state)
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from torch import Tensor
 
 from blur2blur import images
-from blur2blur.errors import Blur2BlurError, DataError, InputError
+from blur2blur.errors import Blur2BlurError, DataError, InputError, listed
 from blur2blur.evaluation.report import Comparison, Score, write_report
 from blur2blur.files import refuse_file_in_the_way, write_text
 from blur2blur.statistics import image_quality
@@ -20,8 +20,6 @@ INPUT, OUTPUT, TRUTH, CONVERTED = "input", "output", "truth", "converted"
 
 MAX_COMPARISONS = 60
 """Photographs with pictures on the page; of more, as many are chosen at even distances."""
-
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +82,7 @@ def evaluate(
     if not names:
         raise DataError(
             f"no image of {outputs} has the name of one in {truth} (such as "
-            f"{_some(results)} and {_some(truths)})"
+            f"{listed(results)} and {listed(truths)})"
         )
     problems = [
         *_partnerless(results.keys() - truths.keys(), f"in {outputs} but not in {truth}"),
@@ -267,12 +265,7 @@ def _partnerless(names: set[str], where: str) -> list[str]:
     if not names:
         return []
     plural = "s" if len(names) > 1 else ""
-    return [f"{len(names)} image{plural} {where}: {_some(sorted(names))}"]
-
-
-def _some(names: Sequence[str] | dict[str, Path]) -> str:
-    few = ", ".join(list(names)[:_NAMED])
-    return f"{few}..." if len(names) > _NAMED else few
+    return [f"{len(names)} image{plural} {where}: {listed(sorted(names))}"]
 
 
 def _spread(rows: Sequence[Row], count: int) -> list[Row]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blur2blur import images
-from blur2blur.errors import DataError
+from blur2blur.errors import DataError, listed
 from blur2blur.settings import nearest
 
 FOLDERS: Mapping[str, str] = {
@@ -22,7 +22,6 @@ FOLDERS: Mapping[str, str] = {
     "testA": "test blurry",
     "testB": "test sharp",
 }
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +211,4 @@ def _flawless(pairing: Pairing, root: Path) -> tuple[tuple[Path, Path], ...]:
 
 def named(paths: Iterable[Path]) -> str:
     """Return the first offenders as "folder/name" text, and how many more there are."""
-    listed = [f"{path.parent.name}/{path.name}" for path in paths]
-    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
-    return ", ".join(listed[:_NAMED]) + more
+    return listed(f"{path.parent.name}/{path.name}" for path in paths)

@@ -10,7 +10,7 @@ from typing import Any
 
 from blur2blur import images
 from blur2blur.data.published.table import Folders, Lists, Published, Structure
-from blur2blur.errors import DataError
+from blur2blur.errors import DataError, listed
 
 PARTITIONS = "metadata.json"
 """Says in some datasets which image is for training and which for testing."""
@@ -40,9 +40,6 @@ class Found:
 
     train: Pairs
     test: Pairs
-
-
-_NAMED = 3
 
 
 def find(source_dir: Path, dataset: Published, subset: str, *, with_test: bool) -> Found:
@@ -228,7 +225,7 @@ def _listed(name: str, structure: Lists, source_dir: Path, dataset: Published) -
     if missing:
         raise DataError(
             f"{file.name} lists {len(missing)} files that are not in {source_dir}: "
-            f"{_first(missing)}; unpack {dataset.title} again, whole"
+            f"{listed(missing)}; unpack {dataset.title} again, whole"
         )
     return tuple(sorted(pairs))
 
@@ -268,13 +265,8 @@ def _files_named(name: str, folder: Path) -> Iterator[Path]:
 
 def _refuse_lonely(lonely: Sequence[Path], source_dir: Path, dataset: Published) -> None:
     if lonely:
-        shown = _first([path.relative_to(source_dir).as_posix() for path in lonely])
+        shown = listed([path.relative_to(source_dir).as_posix() for path in lonely])
         raise DataError(
             f"{len(lonely)} images of {dataset.title} lack their blurry or sharp partner: {shown}; "
             "unpack it again, whole"
         )
-
-
-def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -10,6 +10,7 @@ untrained, which does not matter for speed; the published size with --full.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -51,7 +52,7 @@ def main() -> None:
         header = headers.Header(role="kernel", network="kernel_wizard", options=options)
         checkpoints.save_network(weights, network, header)
         pairs = dict(launch.known_pairs(folder / "data"))
-        code_bank.cache_folder = lambda: folder / "cache"
+        os.environ["BLUR2BLUR_CACHE"] = str(folder / "cache")
         started = time.perf_counter()
         bank = code_bank.CodeBank(str(weights), pairs, device)
         read = time.perf_counter() - started

@@ -90,12 +90,6 @@ def hide(root: Path) -> None:
             save(root / "GT" / name)
 
 
-def phonecraft(root: Path) -> None:
-    for side, clips in (("Blur", 3), ("Sharp", 2)):
-        for clip in range(clips):
-            save(root / side / "images" / f"clip{clip}" / "0001.png", side == "Blur")
-
-
 TREES: dict[str, Callable[[Path], None]] = {
     "gopro": gopro,
     "reds": reds,
@@ -103,7 +97,6 @@ TREES: dict[str, Callable[[Path], None]] = {
     "rb2v": rb2v,
     "realblur": realblur,
     "hide": hide,
-    "phonecraft": phonecraft,
 }
 NAMES = {
     "gopro": "GOPRO_Large",
@@ -112,7 +105,6 @@ NAMES = {
     "rb2v": "RB2V",
     "realblur": "RealBlur",
     "hide": "HIDE_dataset",
-    "phonecraft": "PhoneCraft",
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from blur2blur import networks
-from blur2blur.weights import checkpoints, headers
+from blur2blur.weights import checkpoints, headers, reference_keys
 
 
 def write_extractor(path: Path, *, seed: int = 0, vae: bool = False) -> str:
@@ -19,3 +19,10 @@ def write_extractor(path: Path, *, seed: int = 0, vae: bool = False) -> str:
     header = headers.Header(role="kernel", network="kernel_wizard", options=options)
     checkpoints.save_network(path, network, header)
     return str(path)
+
+
+def kernel_wizard_to_reference(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Rename the parameters of an extractor with five levels as published."""
+    blocks = len({key.split(".")[1] for key in state if key.startswith("trunk.")})
+    pairs = [(ours, theirs) for theirs, ours in reference_keys._kernel_wizard_pairs(blocks)]
+    return reference_keys._rename(state, pairs, "kernel_wizard")

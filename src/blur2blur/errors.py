@@ -1,5 +1,9 @@
 """The four kinds of mistake a user can make; the command line prints each as one line."""
 
+from collections.abc import Iterable
+
+_LISTED = 3
+
 
 class Blur2BlurError(Exception):
     """A user's mistake or the world's: what was met, the rule, the way out, in one line."""
@@ -19,3 +23,10 @@ class CheckpointError(Blur2BlurError):
 
 class InputError(Blur2BlurError):
     """A photograph or path given on the command line that cannot be read or written."""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return the first of many offenders, and how many more there are, for one line."""
+    every = list(names)
+    more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
+    return ", ".join(every[:_LISTED]) + more

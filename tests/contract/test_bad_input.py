@@ -429,10 +429,6 @@ class TestWeights:
             (deblur("photos", "--converter", "none.safetensors"), ["none.safetensors"]),
             (deblur("photos", "--converter", "notes.txt"), ["notes.txt", "'blur2blur train'"]),
             (train("deblurrer", "init=photos/0.png"), ["photos/0.png", "'blur2blur train'"]),
-            (
-                train("converter", "loss.content=file", "loss.content_weights_file=none.pt"),
-                ["none.pt"],
-            ),
         ],
         ids=lambda value: value[-1],
     )
@@ -489,7 +485,6 @@ class TestWeights:
             deblur("photos", "--converter", name),
             train("deblurrer", f"init={name}"),
             train("converter", f"deblurrer={name}"),
-            train("converter", "loss.content=file", f"loss.content_weights_file={name}"),
         ):
             refused(arguments, name)
         assert not marker.exists()

@@ -37,7 +37,7 @@ def test_help_names_every_dataset(verb: str):
 @pytest.mark.parametrize(("name", "dataset"), table.DATASETS.items())
 def test_documentation_has_every_dataset(name: str, dataset: table.Published):
     page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
-    row = f"| `{name}` | <{dataset.page}> | {dataset.licence} | `{dataset.role}` |"
+    row = f"| `{name}` | <{dataset.page}> | {dataset.licence} | `{dataset.imported_as}` |"
     assert row in page
     assert (f"{row} `data download`" in page) == bool(dataset.archives)
     assert page.count(f"\n| `{name}` | ") == 2
@@ -52,7 +52,7 @@ class TestImport:
             assert f"{folder}/rsblur" in result.output
         found = layout.find(data)
         assert len(found.known_pairs()) == 10
-        assert len(found.test_pairs()) == 4
+        assert len(found.test_pairing().pairs) == 4
         before = sorted(data.rglob("*"))
         assert run("import", "rsblur", source, "-o", data).exit_code == 0
         assert sorted(data.rglob("*")) == before

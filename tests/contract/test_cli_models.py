@@ -8,6 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+import extractors
 from blur2blur import networks
 from blur2blur.cli import main
 from blur2blur.networks import Network
@@ -40,7 +41,7 @@ def patchgan_to_reference(state: dict[str, Any]) -> dict[str, Any]:
 
 
 MIMO = reference_keys.mimo_unet_to_reference
-KERNEL = reference_keys.kernel_wizard_to_reference
+KERNEL = extractors.kernel_wizard_to_reference
 PUBLISHED = {
     "latest_net_G.pth": (lambda: networks.build("mimo_unet", base_channels=4, blocks=1), MIMO),
     "MIMO-UNet.pkl": (lambda: networks.build("mimo_unet", base_channels=8, blocks=2), MIMO),

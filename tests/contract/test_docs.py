@@ -45,11 +45,8 @@ from blur2blur.training.settings import (
 )
 from blur2blur.training.simulation import prepare
 from blur2blur.weights import checkpoints, headers, zoo
-from blur2blur.weights.reference_keys import (
-    kernel_wizard_to_reference,
-    mimo_unet_to_reference,
-    patchgan_to_reference,
-)
+from blur2blur.weights.reference_keys import mimo_unet_to_reference, patchgan_to_reference
+from extractors import kernel_wizard_to_reference
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from blur2blur import networks
-from blur2blur.reference.options import GENERATORS, OPTIONS, Option, Value
+from blur2blur.reference.options import GENERATORS, IDLE, OPTIONS, Option, Value
 
 PAGE = Path(__file__).parents[2] / "docs" / "from-reference.md"
-TABLES = ("published", "own")
+TABLES = ("published", "idle", "own")
 
 
 def default(value: Value) -> str:
@@ -24,15 +24,19 @@ def default(value: Value) -> str:
 
 
 def here(option: Option) -> str:
-    if option.idle:
-        return f"no effect: {option.here}"
     if option.way_out:
         return f"{option.here}; anything else is refused: {option.way_out}"
     return option.here
 
 
 def table(kind: str) -> str:
-    """Return the table of the published options, or of those of this project."""
+    """Return the table of the published options, of those without effect, or of our own."""
+    if kind == "idle":
+        rows = ["| Options | Script | Why |", "|---|---|---|"]
+        for idle in IDLE:
+            names = ", ".join(f"`--{name}`" for name in idle.values)
+            rows.append(f"| {names} | {', '.join(idle.scripts)} | {idle.why} |")
+        return "\n".join(rows) + "\n"
     rows = ["| Option | Script | Default | Here |", "|---|---|---|---|"]
     for option in OPTIONS:
         if option.own == (kind == "own"):

@@ -1,6 +1,7 @@
 """The bank of codes: read once, kept on disk, never trained, the same for the same seed."""
 
-import logging
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,19 +62,24 @@ def test_other_weights_pairs_or_reduction_are_other_codes(
     assert len(list((cache / "codes").iterdir())) == 4
 
 
-def test_a_damaged_file_is_read_anew_and_an_unwritable_place_is_no_obstacle(
-    cache, extractor, camera_folder, caplog
-):
-    first = blurred(CodeBank(extractor, pairs(camera_folder), CPU))
-    (kept,) = (cache / "codes").iterdir()
-    kept.write_bytes(b"damaged")
-    assert torch.equal(blurred(CodeBank(extractor, pairs(camera_folder), CPU)), first)
-    kept.unlink()
-    kept.parent.rmdir()
-    kept.parent.write_text("a file where the folder should be")
-    with caplog.at_level(logging.WARNING):
-        assert torch.equal(blurred(CodeBank(extractor, pairs(camera_folder), CPU)), first)
-    assert "codes of the pairs are not kept" in caplog.text
+def test_a_photograph_of_equal_size_and_date_is_another(cache, extractor, camera_folder, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(camera_folder, data)
+    one, other = pairs(data)["known_blurry"][:2]
+    size = max(one.stat().st_size, other.stat().st_size)
+    one.write_bytes(one.read_bytes().ljust(size, b"\0"))
+    date_ns = one.stat().st_mtime_ns
+    first = blurred(CodeBank(extractor, pairs(data), CPU))
+    one.write_bytes(other.read_bytes().ljust(size, b"\0"))
+    os.utime(one, ns=(date_ns, date_ns))
+    assert not torch.equal(blurred(CodeBank(extractor, pairs(data), CPU)), first)
+
+
+def test_a_moved_data_folder_has_the_same_codes(cache, extractor, camera_folder, tmp_path):
+    shutil.copytree(camera_folder, tmp_path / "moved")
+    CodeBank(extractor, pairs(camera_folder), CPU)
+    CodeBank(extractor, pairs(tmp_path / "moved"), CPU)
+    assert len(list((cache / "codes").iterdir())) == 1
 
 
 @pytest.mark.parametrize("vae", [False, True])

@@ -233,4 +233,4 @@ def test_page_of_many_images_shows_some(
     evaluation.write(evaluation.evaluate(*folders), tmp_path / "report")
     page = _Page(tmp_path / "report" / "report.html")
     assert len(page.all("figure")) == 1
-    assert "1 of them are shown" in page.text
+    assert "1 of 2 photographs are shown" in page.text

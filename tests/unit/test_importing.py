@@ -20,7 +20,6 @@ DEFAULT_COUNTS = {
     "rsblur": {"trainA": 4, "trainB": 4, "testA": 4, "testB": 4},
     "rb2v": {"trainA": 2, "trainB": 1, "testA": 1, "testB": 1},
     "realblur": {"trainA": 2, "trainB": 1, "testA": 1, "testB": 1},
-    "phonecraft": {"trainA": 3, "trainB": 2},
 }
 
 
@@ -53,17 +52,14 @@ def counts(out: Path) -> dict[str, int]:
     return {name: len(found.files(name)) for name in layout.FOLDERS if found.files(name)}
 
 
-PAIRED = [name for name in table.DATASETS if name != "phonecraft"]
-
-
-@pytest.mark.parametrize("name", PAIRED)
+@pytest.mark.parametrize("name", table.DATASETS)
 class TestPairs:
     def test_pairs_have_equal_names_and_belong_together(self, name: str, tmp_path: Path):
         source = dataset_trees.make(tmp_path / "in", name)
         run(source, name, tmp_path / "out", imported_as="known")
         run(source, name, tmp_path / "out", imported_as="unknown")
         found = layout.find(tmp_path / "out")
-        pairs = [*found.known_pairs(), *found.test_pairs()]
+        pairs = [*found.known_pairs(), *found.test_pairing().pairs]
         assert len(pairs) == len(found.known_blurry) + len(found.test_blurry) > 0
         for blurry, sharp in pairs:
             assert blurry.relative_to(blurry.parents[1]) == sharp.relative_to(sharp.parents[1])
@@ -224,13 +220,10 @@ class TestRatio:
         plan = importing.plan(source, "reds", imported_as=None, subset=None, blurry_share=share)
         assert len(plan.of("trainA")) == expected
 
-    @pytest.mark.parametrize(
-        ("name", "imported_as"), [("gopro", "known"), ("phonecraft", "unknown")]
-    )
-    def test_where_nothing_is_dealt_out(self, tmp_path: Path, name: str, imported_as: str):
-        source = dataset_trees.make(tmp_path, name)
+    def test_where_nothing_is_dealt_out(self, tmp_path: Path):
+        source = dataset_trees.make(tmp_path, "gopro")
         with pytest.raises(ConfigError, match="--ratio"):
-            importing.plan(source, name, imported_as=imported_as, subset=None, blurry_share=0.5)
+            importing.plan(source, "gopro", imported_as="known", subset=None, blurry_share=0.5)
 
     def test_one_scene_cannot_be_dealt_out(self, tmp_path: Path):
         source = dataset_trees.make(tmp_path, "reds")
@@ -297,12 +290,6 @@ class TestFaults:
         with pytest.raises(DataError, match=r"metadata\.json does not say"):
             run(source, "rb2v", tmp_path / "out")
 
-    def test_one_side_of_unpaired_photographs(self, tmp_path: Path):
-        source = dataset_trees.make(tmp_path, "phonecraft")
-        shutil.rmtree(source / "Sharp")
-        with pytest.raises(DataError, match="no sharp ones"):
-            run(source, "phonecraft", tmp_path / "out")
-
     def test_names_that_do_not_exist(self, tmp_path: Path):
         source = dataset_trees.make(tmp_path, "rb2v")
         with pytest.raises(ConfigError, match="did you mean 'gopro'"):
@@ -313,13 +300,6 @@ class TestFaults:
             run(source, "rb2v", tmp_path / "out", subset="streets")
         with pytest.raises(ConfigError, match="no subsets"):
             run(source, "reds", tmp_path / "out", subset="street")
-        with pytest.raises(ConfigError, match="has no pairs"):
-            run(
-                dataset_trees.make(tmp_path, "phonecraft"),
-                "phonecraft",
-                tmp_path,
-                imported_as="known",
-            )
         with pytest.raises(DataError, match="no folder"):
             run(tmp_path / "none", "reds", tmp_path / "out")
 

@@ -33,7 +33,6 @@ def test_every_folder_under_its_name(tmp_path: Path):
 def test_absent_folders_are_empty(tmp_path: Path):
     found = layout.find(make(tmp_path, "trainA/1.png"))
     assert found.known_blurry == found.test_sharp == ()
-    assert found.test_pairs() == ()
 
 
 def test_pairs_by_path_in_the_folder(tmp_path: Path):
@@ -68,12 +67,6 @@ def test_a_choice_of_partners_is_refused(tmp_path: Path):
     found = layout.find(make(tmp_path, "trainC/1.bmp", "trainD/1.png", "trainD/1.jpg"))
     with pytest.raises(DataError, match=r"several files.*trainC/1\.bmp, trainD/1\.jpg"):
         found.known_pairs()
-
-
-def test_test_pairs_are_checked_only_where_there_is_truth(tmp_path: Path):
-    make(tmp_path, "testA/1.png", "testA/2.png", "testB/1.png")
-    with pytest.raises(DataError, match=r"testA/2\.png"):
-        layout.find(tmp_path).test_pairs()
 
 
 @pytest.mark.parametrize(

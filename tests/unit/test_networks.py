@@ -28,6 +28,7 @@ from blur2blur.networks.patchgan import (
 from blur2blur.networks.residual_unet import GatedBlock
 from blur2blur.pyramid import pyramid
 from blur2blur.weights import reference_keys
+from extractors import kernel_wizard_to_reference
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KEYS: dict[str, dict[str, list[int]]] = json.loads((GOLDEN / "reference_keys.json").read_text())
@@ -169,7 +170,7 @@ def test_renaming_to_reference_undoes_renaming_to_ours() -> None:
         state = {key: torch.zeros(0) for key in KEYS[name]}
         ours = reference_keys.kernel_wizard_to_ours(state)
         assert set(ours) == set(networks.build_any("kernel_wizard").state_dict())
-        assert list(reference_keys.kernel_wizard_to_reference(ours)) == list(state)
+        assert list(kernel_wizard_to_reference(ours)) == list(state)
     state = {key: torch.zeros(0) for key in KEYS["patchgan_70_instance"]}
     ours = reference_keys.patchgan_to_ours(state)
     assert list(reference_keys.patchgan_to_reference(ours)) == list(state)

@@ -12,7 +12,7 @@ from blur2blur import settings as settings_
 from blur2blur.data.folders import layout
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.reference import settings, weight_files
-from blur2blur.reference.options import GENERATORS, of_script
+from blur2blur.reference.options import GENERATORS, idle_of_script, of_script
 from blur2blur.reference.parser import choose_gpu, parse, run_folder_of
 from blur2blur.training.settings import ConverterSettings
 
@@ -55,11 +55,11 @@ def test_the_documented_training_is_the_published_one():
     assert checked.network.name == "mimo_unet"
     assert checked.data.crop_px == 256
     assert checked.data.batch_size == 1
-    judge = {
+    discriminator = {
         "base_channels": 64, "layers": 3, "norm": "instance", "input": "rgb", "kind": "patch",
         "scales": 3, "shared": True, "updates_per_step": 1,
     }  # fmt: skip
-    assert judge.items() <= checked.discriminator.model_dump().items()
+    assert discriminator.items() <= checked.discriminator.model_dump().items()
     assert checked.loss.adversarial == "hinge"
     assert checked.loss.penalty == "interpolated"
     assert checked.loss.penalty_weight == pytest.approx(2e-4)
@@ -82,7 +82,7 @@ def test_the_documented_test_has_nothing_to_say():
 
 @pytest.mark.parametrize("script", ["train", "test"])
 def test_every_option_is_known_once(script):
-    names = [option.name for option in of_script(script)]
+    names = [*(option.name for option in of_script(script)), *idle_of_script(script)]
     assert len(names) == len(set(names))
 
 
@@ -170,7 +170,6 @@ def test_what_has_no_effect_says_why_in_one_line(script, words, note):
         ("train", "--input_nc 1", r"grey photographs are read as RGB"),
         ("train", "--max_dataset_size 9", r"take photographs out of the folders"),
         ("train", "--epoch 7", r"--set init=FILE"),
-        ("train", "--preprocessB squeeze", r"--preprocessB squeeze is not possible"),
     ],
 )  # fmt: skip
 def test_what_is_not_possible_says_the_way_out(script, words, message):
@@ -357,15 +356,15 @@ class TestFind:
         ({"shared": False}, "parts.0.0.convs.0.weight"),
         ({"norm": "spectral"}, "parts.0.0.convs.0.bias"),
         ({"kind": "both"}, "parts.0.0.convs.0.weight"),
-        ({"judge": "energy"}, "parts.0.0."),
+        ({"kind": "energy"}, "parts.0.0."),
     ],
 )
-def test_every_judge_can_be_written(words, first):
+def test_every_discriminator_can_be_written(words, first):
     from blur2blur.networks.patchgan import DiscriminatorOptions, MultiScaleDiscriminator
 
     options = DiscriminatorOptions(**{"base_channels": 1, "shared": True} | words)
     state = MultiScaleDiscriminator(options).state_dict()
-    written = weight_files._judge_to_reference(state)
+    written = weight_files._discriminator_to_reference(state)
     assert next(iter(written)).startswith(first)
     assert len(written) == len(state)
 

@@ -65,11 +65,15 @@ def test_large_images_are_read_in_blocks_of_one_code_map(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("filter_px", [0, 9])
-def test_tiles_agree_with_the_whole_image_and_share_its_code_map(filter_px: int):
+def test_tiles_agree_with_the_whole_image_and_share_its_code_map(
+    filter_px: int, monkeypatch: pytest.MonkeyPatch
+):
     sharp, network = image(200, 420), tiny(filter_px=filter_px)
     code = torch.rand(4, 3, 5)
-    whole = lay_blur(sharp, code, network, tile_px=1024)
-    tiled = lay_blur(sharp, code, network, tile_px=256, overlap_px=160)
+    whole = lay_blur(sharp, code, network)
+    monkeypatch.setattr(transfer, "TILE_PX", 256)
+    monkeypatch.setattr(transfer, "OVERLAP_PX", 160)
+    tiled = lay_blur(sharp, code, network)
     torch.testing.assert_close(tiled, whole, atol=1e-5, rtol=0)
 
 

@@ -1,29 +1,21 @@
 """Spatially invariant blur of a batch: true convolution, one kernel per image."""
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-Boundary = Literal["reflect", "replicate", "circular"]
-Method = Literal["auto", "space", "fft"]
 
 # measured on one CPU thread, 8 x 3 x 128 x 128 and 1 x 3 x 512 x 512: FFT wins above this size
 LARGEST_SPATIAL_KERNEL = 9
 
 
-def convolve(
-    image: Tensor, kernel: Tensor, *, boundary: Boundary = "reflect", method: Method = "auto"
-) -> Tensor:
-    """Convolve every image with its own kernel; differentiable in both.
+def convolve(image: Tensor, kernel: Tensor) -> Tensor:
+    """Convolve every image, extended as `pad` does, with its own kernel; differentiable in both.
+
+    In space or by FFT, whichever is quicker.
 
     Args:
         image: B x C x H x W; blur adds light, hence give linear light.
         kernel: B x 1 x K x K or 1 x 1 x K x K, K odd.
-        boundary: what lies beyond the image. "reflect" is "replicate" on sides not larger than
-            the kernel's reach.
-        method: in space or by FFT; "auto" takes the quicker.
 
     Returns:
         B x C x H x W.
@@ -31,11 +23,9 @@ def convolve(
     size = kernel.shape[-1]
     if kernel.shape[-2] != size or size % 2 == 0:
         raise ValueError(f"kernels must be square with an odd size, not {tuple(kernel.shape)}")
-    if boundary == "circular":
-        return convolve_between(image, kernel[:, :, None])
     kernel = kernel.to(image).expand(image.shape[0], -1, -1, -1)
-    padded = pad(image, size // 2, boundary)
-    if method == "space" or (method == "auto" and size <= LARGEST_SPATIAL_KERNEL):
+    padded = pad(image, size // 2)
+    if size <= LARGEST_SPATIAL_KERNEL:
         return _convolve_in_space(padded, kernel)
     return _convolve_by_fft(padded, kernel)
 
@@ -84,12 +74,14 @@ def _hats(count: int, length: int) -> Tensor:
     return (1 - (places - torch.arange(count)[:, None]).abs()).clamp(min=0)
 
 
-def pad(image: Tensor, margin: int, boundary: Literal["reflect", "replicate"]) -> Tensor:
-    """Return B x C x H x W extended by `margin` pixels on every side."""
+def pad(image: Tensor, margin: int) -> Tensor:
+    """Return B x C x H x W extended by `margin` pixels on every side.
+
+    Mirrors the image where it is large enough to be mirrored, else repeats its border.
+    """
     if margin == 0:
         return image
-    height, width = image.shape[-2:]
-    reflects = boundary == "reflect" and margin < min(height, width)
+    reflects = margin < min(image.shape[-2:])
     return F.pad(image, (margin,) * 4, mode="reflect" if reflects else "replicate")
 
 

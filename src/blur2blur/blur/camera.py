@@ -154,7 +154,9 @@ class Camera:
         movement, height, width = exposure.movement, *light.shape[-2:]
 
         def lay(image: Tensor, kernel: Tensor) -> Tensor:
-            return convolve(image, kernel, boundary="circular" if self.of_crops else "reflect")
+            if self.of_crops:
+                return convolve_between(image, kernel[:, :, None])
+            return convolve(image, kernel)
 
         if not movement.motion.varies and movement.objects is None:
             return lay(light, self._kernels(exposure))

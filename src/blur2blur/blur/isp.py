@@ -111,7 +111,7 @@ def demosaic(raw: Tensor, method: Literal["bilinear", "malvar"]) -> Tensor:
     demosaicing of Bayer-patterned color images", ICASSP 2004, figure 2.
     """
     filters = _demosaic_filters(method).to(raw)
-    cross, across, down, diagonal = F.conv2d(pad(raw, 2, "reflect"), filters).split(1, dim=1)
+    cross, across, down, diagonal = F.conv2d(pad(raw, 2), filters).split(1, dim=1)
     red, green, blue = _bayer_sites(raw).unbind()
     even_row = _even_rows(raw)
     green_in_red_row, green_in_blue_row = green * even_row, green * (1 - even_row)

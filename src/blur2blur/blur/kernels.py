@@ -1,4 +1,4 @@
-"""Blur kernels: delta, linear motion, defocus disk, Gaussian, and camera paths drawn into kernels.
+"""Blur kernels: defocus disk, Gaussian, and camera paths drawn into kernels.
 
 Legend: `kernel_B1KK` is float32, B x 1 x K x K with K odd, >= 0, each summing to 1. Offsets are in
 pixels, x to the right and y downwards; the weight at the centre plus (x, y) says how much light
@@ -13,13 +13,6 @@ from torch import Tensor
 
 DISK_SAMPLES = 9
 GAUSSIAN_REACH = 3.0
-
-
-def delta(count: int, size: int = 1) -> Tensor:
-    """Return `count` kernels that change nothing, as kernel_B1KK with K = `size` (odd)."""
-    kernel = torch.zeros(count, 1, size, size)
-    kernel[..., size // 2, size // 2] = 1
-    return kernel
 
 
 def linear_path(length_px: Tensor, angle_degrees: Tensor, steps: int) -> Tensor:
@@ -39,24 +32,13 @@ def linear_path(length_px: Tensor, angle_degrees: Tensor, steps: int) -> Tensor:
     return time[None, :, None] * (length_px[:, None] * direction)[:, None, :]
 
 
-def linear(length_px: Tensor, angle_degrees: Tensor, size: int | None = None) -> Tensor:
-    """Return kernels of straight motion at constant speed as kernel_B1KK.
-
-    Arguments as in `linear_path`; `size` as in `rasterise`.
-    """
-    steps = max(1, math.ceil(float(length_px.max()) / 0.1))
-    path = linear_path(length_px, angle_degrees, steps)
-    return rasterise((path[:, :-1] + path[:, 1:]) / 2, size)
-
-
-def disk(radius_px: Tensor, size: int | None = None) -> Tensor:
+def disk(radius_px: Tensor, size: int) -> Tensor:
     """Return defocus disks as kernel_B1KK, anti-aliased by sub-pixel coverage; radius 0 is a delta.
 
     Args:
         radius_px: B radii in pixels, >= 0.
-        size: odd K; the smallest that holds every disk when not given.
+        size: odd K that holds every disk.
     """
-    size = size or 2 * math.ceil(float(radius_px.max())) + 1
     fine = torch.arange(size * DISK_SAMPLES, dtype=torch.float32, device=radius_px.device)
     axis = (fine - (len(fine) - 1) / 2) / DISK_SAMPLES
     distance = torch.hypot(axis[:, None], axis[None, :])
@@ -64,14 +46,13 @@ def disk(radius_px: Tensor, size: int | None = None) -> Tensor:
     return _normalised(F.avg_pool2d(inside[:, None], DISK_SAMPLES))
 
 
-def gaussian(sigma_px: Tensor, size: int | None = None) -> Tensor:
+def gaussian(sigma_px: Tensor, size: int) -> Tensor:
     """Return Gaussians sampled at pixel centres as kernel_B1KK; sigma 0 is a delta.
 
     Args:
         sigma_px: B standard deviations in pixels, >= 0.
-        size: odd K; three standard deviations to each side when not given.
+        size: odd K, best with `GAUSSIAN_REACH` standard deviations to each side.
     """
-    size = size or 2 * math.ceil(GAUSSIAN_REACH * float(sigma_px.max())) + 1
     axis = torch.arange(size, dtype=torch.float32, device=sigma_px.device) - size // 2
     profile = torch.exp(-0.5 * (axis / sigma_px.clamp(min=1e-3)[:, None]) ** 2)
     return _normalised(profile[:, None, :, None] * profile[:, None, None, :])
@@ -110,15 +91,6 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
         first.transpose(0, 1), second.flip(-2, -1), padding=size - 1, groups=count
     ).transpose(0, 1)
     return _normalised(combined.clamp(min=0))
-
-
-def centre_of_mass(kernel: Tensor) -> Tensor:
-    """Return B x 2 offsets (x, y) in pixels of the kernels' centres of mass from their middles."""
-    size = kernel.shape[-1]
-    grid = torch.arange(size, dtype=kernel.dtype, device=kernel.device) - size // 2
-    x = (kernel.sum(dim=(1, 2)) * grid).sum(dim=-1)
-    y = (kernel.sum(dim=(1, 3)) * grid).sum(dim=-1)
-    return torch.stack((x, y), dim=-1)
 
 
 def _normalised(kernel: Tensor) -> Tensor:

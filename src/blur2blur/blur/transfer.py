@@ -115,28 +115,16 @@ def fit_code(code: Tensor, height: int, width: int) -> Tensor:
 
 
 @torch.inference_mode()
-def lay_blur(
-    sharp: Tensor,
-    code: Tensor,
-    network: KernelWizard,
-    *,
-    tile_px: int = TILE_PX,
-    overlap_px: int = OVERLAP_PX,
-) -> Tensor:
+def lay_blur(sharp: Tensor, code: Tensor, network: KernelWizard) -> Tensor:
     """Lay the blur of a code map over an image of any size.
 
     Args:
         sharp: 3 H W, sRGB in [0, 1], on any device.
         code: C h w, fitted to the image as `fit_code` does.
         network: in evaluation mode.
-        tile_px: longest side of a tile in pixels.
-        overlap_px: pixels that neighbouring tiles share.
 
     Returns:
         3 H W, sRGB, clamped to [0, 1], on the device of `sharp`.
-
-    Raises:
-        ConfigError: a tile that is not larger than the overlap.
     """
     stride, device = network.size_rule.multiple, next(network.parameters()).device
     height, width = sharp.shape[-2:]
@@ -152,8 +140,8 @@ def lay_blur(
         to_array(padded[0]),
         adapt,
         guide=to_array(fitted),
-        tile_px=tile_px,
-        overlap_px=overlap_px,
+        tile_px=TILE_PX,
+        overlap_px=OVERLAP_PX,
         align=stride,
     )
     return to_tensor(blurred[:height, :width]).to(sharp.device)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blur2blur.cli.showing import nested_progress
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -160,22 +162,19 @@ def _make_all(
     `prepare` reads, and returns what writes: files that cannot be read are left out, but a disk
     that cannot be written ends it all.
     """
-    from rich.console import Console
     from rich.markup import escape
-    from rich.progress import Progress
 
     from blur2blur.errors import InputError
 
     todo = [pair for pair in pairs if not is_made(pair)]
-    console = Console(stderr=True, soft_wrap=True)
     failed: set[str] = set()
-    with Progress(console=console, disable=not console.is_terminal) as progress:
+    with nested_progress(transient=False) as progress:
         for pair in progress.track(todo, description="photographing"):
             try:
                 write = prepare(pair)
             except InputError as error:
                 if str(error) not in failed:
-                    console.print(f"[bold red]failed:[/] {escape(str(error))}")
+                    progress.console.print(f"[bold red]failed:[/] {escape(str(error))}")
                 failed.add(str(error))
                 continue
             write()

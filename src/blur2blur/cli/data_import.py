@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from blur2blur.data.published.download import Progress
     from blur2blur.data.published.importing import Item, Plan
 
-_NAMES = "gopro, reds, rsblur, rb2v, realblur, hide or phonecraft."
+_NAMES = "gopro, reds, rsblur, rb2v, realblur or hide."
 
 
 def import_(
@@ -113,21 +113,10 @@ def blurry_share(ratio: str) -> float:
 @contextmanager
 def _bytes_progress() -> "Generator[Callable[[Progress], object]]":
     """Yield a function that shows how many bytes of something are done."""
-    from rich import progress
-    from rich.console import Console
+    from rich.progress import DownloadColumn, TaskID, TransferSpeedColumn
 
-    console = Console(stderr=True)
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-    )
-    with progress.Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        tasks: dict[str, progress.TaskID] = {}
+    with showing.nested_progress(DownloadColumn(), TransferSpeedColumn()) as bar:
+        tasks: dict[str, TaskID] = {}
 
         def tell(state: "Progress") -> None:
             if state.name not in tasks:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blur2blur.cli.showing import nested_progress
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -29,7 +31,6 @@ def evaluate(
     Images that cannot be compared are listed; the exit code is then 1.
     """
     from rich.console import Console
-    from rich.progress import Progress
 
     from blur2blur import evaluation
 
@@ -37,8 +38,7 @@ def evaluate(
     read = [outputs, truth] if inputs is None else [outputs, truth, inputs]
     evaluation.refuse_report_inside(folder, read)
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with nested_progress() as progress:
         task = progress.add_task("images", total=None)
         measured = evaluation.evaluate(
             outputs,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
 LINE_EVERY_S = 10.0
 """So far apart are the lines that tell progress where there is no terminal."""
@@ -32,15 +32,13 @@ def progress(what: str, total: int | None) -> Generator[Callable[[], object]]:
     Where `total` is None only what is done is counted.
     """
     from rich.console import Console
-    from rich.progress import Progress
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not Console(stderr=True).is_terminal:
         yield _lines_now_and_then(what, total)
         return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+    with nested_progress() as bars:
+        task = bars.add_task(what, total=total)
+        yield lambda: bars.advance(task)
 
 
 def _lines_now_and_then(what: str, total: int | None) -> Callable[[], object]:
@@ -60,26 +58,25 @@ def _lines_now_and_then(what: str, total: int | None) -> Callable[[], object]:
 
 
 @contextmanager
-def nested_progress() -> "Generator[Progress]":
-    """Yield bars with counts and remaining time; nothing is shown where nobody watches."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+def nested_progress(*counts: "ProgressColumn", transient: bool = True) -> "Generator[Progress]":
+    """Yield bars with counts and remaining time; nothing is shown where nobody watches.
 
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    ]
-    console = Console(stderr=True)
+    Args:
+        counts: what stands behind each bar; not given: steps done of steps in all.
+        transient: the bars are wiped away at the end.
+    """
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        *(counts or (progress.MofNCompleteColumn(),)),
+        progress.TimeRemainingColumn(),
+    )
+    console = Console(stderr=True, soft_wrap=True)
     hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
+    with progress.Progress(*columns, console=console, transient=transient, disable=hidden) as bars:
         yield bars
 
 

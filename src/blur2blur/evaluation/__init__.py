@@ -1,12 +1,13 @@
 """Two folders compared: scores, and a page to look at."""
 
 from blur2blur.evaluation.compare import (
+    CONVERTED,
     INPUT,
-    MAX_COMPARISONS,
     OUTPUT,
     TRUTH,
     Report,
     Row,
+    by_name,
     evaluate,
     measure,
     refuse_report_inside,
@@ -14,12 +15,13 @@ from blur2blur.evaluation.compare import (
 )
 
 __all__ = [
+    "CONVERTED",
     "INPUT",
-    "MAX_COMPARISONS",
     "OUTPUT",
     "TRUTH",
     "Report",
     "Row",
+    "by_name",
     "evaluate",
     "measure",
     "refuse_report_inside",

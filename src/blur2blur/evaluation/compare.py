@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 
 from blur2blur import images
-from blur2blur.errors import Blur2BlurError, DataError, InputError
+from blur2blur.errors import Blur2BlurError, DataError, InputError, listed
 from blur2blur.evaluation.report import Comparison, Score, write_report
 from blur2blur.files import refuse_file_in_the_way, write_text
 from blur2blur.statistics import image_quality
@@ -20,12 +20,10 @@ INPUT, OUTPUT, TRUTH, CONVERTED = "input", "output", "truth", "converted"
 MAX_COMPARISONS = 60
 """Photographs with pictures on the page; of more, as many are chosen at even distances."""
 
-_NAMED = 3
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One photograph: its files (method -> file, "truth" among them) and its scores."""
+    """One photograph: its files (method -> file) and its scores, none without "truth"."""
 
     name: str
     files: dict[str, Path]
@@ -71,8 +69,8 @@ def evaluate(
         DataError: a folder is missing or empty, two files of a folder share a name, or no output
             has a truth. What concerns single photographs is listed in `Report.problems`.
     """
-    truths, results = _index(truth), _index(outputs)
-    befores = _index(inputs) if inputs is not None else {}
+    truths, results = by_name(truth), by_name(outputs)
+    befores = by_name(inputs) if inputs is not None else {}
     converted = {
         name.removeprefix(f"{CONVERTED}/"): path
         for name, path in results.items()
@@ -83,7 +81,7 @@ def evaluate(
     if not names:
         raise DataError(
             f"no image of {outputs} has the name of one in {truth} (such as "
-            f"{_some(results)} and {_some(truths)})"
+            f"{listed(results)} and {listed(truths)})"
         )
     problems = [
         *_partnerless(results.keys() - truths.keys(), f"in {outputs} but not in {truth}"),
@@ -107,28 +105,25 @@ def evaluate(
 def measure(
     files: Mapping[str, dict[str, Path]], *, on_image: Callable[[int, int], None] | None = None
 ) -> Report:
-    """Compare files of photographs with their truth.
+    """Compare files of photographs with their truth, where there is one.
 
     Args:
-        files: of each photograph, method -> file, "truth" among them; "input" and "output" are
-            measured.
+        files: of each photograph, method -> file; "input" and "output" are measured where "truth"
+            is among them.
         on_image: told (images done, images in all).
     """
     rows: list[Row] = []
     problems: list[str] = []
     for done, (name, of_photograph) in enumerate(files.items(), start=1):
-        measured = {
-            method: path for method, path in of_photograph.items() if method in (INPUT, OUTPUT)
-        }
         try:
-            scores = _measure(measured, of_photograph[TRUTH])
+            scores = _measure(of_photograph)
         except Blur2BlurError as error:
             problems.append(f"{name}: {error}")
         else:
             rows.append(Row(name=name, files=of_photograph, scores=scores))
         if on_image is not None:
             on_image(done, len(files))
-    lpips_missing = image_quality.lpips_missing()
+    lpips_missing = image_quality.lpips_missing() if any(row.scores for row in rows) else None
     return Report(
         rows=rows,
         means=_means(rows),
@@ -137,8 +132,16 @@ def measure(
     )
 
 
-def write(report: Report, folder: Path) -> None:
-    """Write scores.json, scores.csv and report.html (pictures beside it) into `folder`.
+def write(
+    report: Report, folder: Path, *, page: str = "report.html", title: str = "Evaluation"
+) -> None:
+    """Write scores.json, scores.csv and a page (pictures beside it) into `folder`.
+
+    Args:
+        report: what was measured.
+        folder: where to.
+        page: the page's file name.
+        title: its heading.
 
     Raises:
         InputError: a file cannot be written, or a picture no longer be read.
@@ -161,13 +164,16 @@ def write(report: Report, folder: Path) -> None:
             writer.writerow([row.name, score.method, score.psnr_db, score.ssim, score.lpips])
     write_text(folder / "scores.csv", table.getvalue())
     chosen = _spread(report.rows, MAX_COMPARISONS)
-    measured = f"{len(report.rows)} photographs measured against the truth; higher is better."
+    count = sum(bool(row.scores) for row in report.rows)
+    measured = f"{count} photographs measured against the truth; higher is better."
+    if not count:
+        measured = "There is no truth that these photographs could be measured against."
     if len(chosen) < len(report.rows):
-        measured += f" {len(chosen)} of them are shown; scores.csv has all."
+        measured += f" {len(chosen)} of {len(report.rows)} photographs are shown."
     has_inputs = any(INPUT in row.files for row in report.rows)
     write_report(
-        folder / "report.html",
-        title="Evaluation",
+        folder / page,
+        title=title,
         scores=report.means,
         comparisons=[
             Comparison(name=row.name, pictures=row.files, scores=row.scores) for row in chosen
@@ -192,8 +198,12 @@ def refuse_report_inside(folder: Path, read: Sequence[Path]) -> None:
             raise InputError(f"the report folder {folder} lies in {other}; choose one outside")
 
 
-def _index(folder: Path) -> dict[str, Path]:
-    """Return name -> file; a name is the path below the folder without suffix."""
+def by_name(folder: Path) -> dict[str, Path]:
+    """Return the images of a folder by name: the path below the folder without suffix.
+
+    Raises:
+        DataError: no folder, no images in it, or two of one name.
+    """
     found: dict[str, Path] = {}
     for path in images.find_images(folder):
         name = PurePath(path.relative_to(folder)).with_suffix("").as_posix()
@@ -205,10 +215,14 @@ def _index(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _measure(measured: dict[str, Path], truth: Path) -> tuple[Score, ...]:
-    reference = images.read_rgb(truth)
+def _measure(files: Mapping[str, Path]) -> tuple[Score, ...]:
+    if TRUTH not in files:
+        return ()
+    truth = images.read_rgb(files[TRUTH])
     return tuple(
-        _score(method, images.read_rgb(path), reference) for method, path in measured.items()
+        _score(method, images.read_rgb(path), truth)
+        for method, path in files.items()
+        if method in (INPUT, OUTPUT)
     )
 
 
@@ -249,12 +263,7 @@ def _partnerless(names: set[str], where: str) -> list[str]:
     if not names:
         return []
     plural = "s" if len(names) > 1 else ""
-    return [f"{len(names)} image{plural} {where}: {_some(sorted(names))}"]
-
-
-def _some(names: Sequence[str] | dict[str, Path]) -> str:
-    few = ", ".join(list(names)[:_NAMED])
-    return f"{few}..." if len(names) > _NAMED else few
+    return [f"{len(names)} image{plural} {where}: {listed(sorted(names))}"]
 
 
 def _spread(rows: Sequence[Row], count: int) -> list[Row]:

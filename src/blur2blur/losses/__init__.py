@@ -7,19 +7,18 @@ from blur2blur.losses.adversarial import (
     interpolation_penalty,
     zero_centred_penalty,
 )
-from blur2blur.losses.content import FeatureLoss, PyramidLoss, feature_file_loss, vgg_loss
+from blur2blur.losses.content import VggLoss, pyramid_loss, vgg_loss
 from blur2blur.losses.reconstruction import frequency, gaussian_divergence, reconstruction
 
 __all__ = [
     "AdversarialKind",
-    "FeatureLoss",
-    "PyramidLoss",
+    "VggLoss",
     "discriminator_loss",
-    "feature_file_loss",
     "frequency",
     "gaussian_divergence",
     "generator_loss",
     "interpolation_penalty",
+    "pyramid_loss",
     "reconstruction",
     "vgg_loss",
     "zero_centred_penalty",

@@ -105,7 +105,7 @@ def interpolation_penalty(
     real: Sequence[Tensor],
     fake: Sequence[Tensor],
     *,
-    rng: torch.Generator | None = None,
+    rng: torch.Generator,
 ) -> Tensor:
     """Return how far the gradient's norm is from 1 between real and generated images, squared.
 
@@ -116,10 +116,9 @@ def interpolation_penalty(
         discriminator: from images to logit maps.
         real: B 3 H W each, coarse to fine.
         fake: the same shapes.
-        rng: source of the mixing shares; None = torch's global one.
+        rng: draws the mixing shares.
     """
-    device = None if rng is None else rng.device
-    share = torch.rand(len(real[0]), 1, 1, 1, generator=rng, device=device).to(real[0])
+    share = torch.rand(len(real[0]), 1, 1, 1, generator=rng, device=rng.device).to(real[0])
     mixed = [torch.lerp(f.detach(), r.detach(), share) for r, f in zip(real, fake, strict=True)]
     norms = [(g + 1e-12).sqrt() for g in _squared_gradients(discriminator, mixed)]
     return torch.stack([(norm - 1).square().mean() for norm in norms]).mean()

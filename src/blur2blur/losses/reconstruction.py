@@ -12,22 +12,23 @@ from torch import Tensor
 
 from blur2blur.pyramid import pyramid
 
+_EPSILON = 1e-3
+"""Where Charbonnier's loss turns from square to absolute, in pixel values."""
+
 
 def reconstruction(
     outputs: Sequence[Tensor],
     target: Tensor,
     *,
     kind: Literal["l1", "charbonnier"] = "l1",
-    epsilon: float = 1e-3,
 ) -> Tensor:
     """Return the mean difference of pixel values.
 
     Args:
         outputs: images, coarse to fine.
         target: B 3 H W.
-        kind: absolute difference, or sqrt(difference² + epsilon²) - epsilon, which is smooth at
-            zero (Charbonnier et al., ICIP 1994).
-        epsilon: where Charbonnier turns from square to absolute, in pixel values.
+        kind: absolute difference, or sqrt(difference² + 0.001²) - 0.001, which is smooth at zero
+            (Charbonnier et al., ICIP 1994).
     """
     terms: list[Tensor] = []
     for output, scaled in zip(outputs, pyramid(target, len(outputs)), strict=True):
@@ -35,7 +36,7 @@ def reconstruction(
         if kind == "l1":
             terms.append(difference.abs().mean())
         else:
-            terms.append((difference.square() + epsilon**2).sqrt().mean() - epsilon)
+            terms.append((difference.square() + _EPSILON**2).sqrt().mean() - _EPSILON)
     return torch.stack(terms).mean()
 
 

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blur2blur.statistics.gradient_energy import log_gradient_energy
+
 LEVELS = 3
 """Gradients are measured in the image, at half and at a quarter of its size."""
 WINDOW_PX = 8
@@ -37,10 +39,7 @@ def band_energies(image: Tensor) -> Tensor:
     windows = (image.shape[-2] // WINDOW_PX, image.shape[-1] // WINDOW_PX)
     energies: list[Tensor] = []
     for _ in range(LEVELS):
-        right = grey[..., :-1, 1:] - grey[..., :-1, :-1]
-        down = grey[..., 1:, :-1] - grey[..., :-1, :-1]
-        squared = torch.cat([right, down], dim=1).square()
-        energies.append((F.adaptive_avg_pool2d(squared, windows) + _FLOOR).log())
+        energies.append(log_gradient_energy(grey, windows, floor=_FLOOR, neighbours="after"))
         grey = F.avg_pool2d(grey, 2)
     ratios = [fine - coarse for fine, coarse in pairwise(energies)]
     return torch.cat([*ratios, energies[-1] - _CENTRE], dim=1) / _SCALE

@@ -88,10 +88,9 @@ class PatchGAN(nn.Module):
         if options.norm == "spectral":
             for convolution in self.convs:
                 spectral_norm(convolution)
-        self.minimum_px = _minimum_px(options)
 
     def forward(self, image: Tensor) -> Tensor:
-        """B 3 H W, sRGB in [0, 1], sides at least `minimum_px`, to logits B 1 H' W'."""
+        """B 3 H W, sRGB in [0, 1], to logits B 1 H' W'."""
         features = self._seen(image)
         first, *middle, last = self.convs
         features = F.leaky_relu(first(features), 0.2)

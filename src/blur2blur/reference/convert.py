@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,22 +15,11 @@ from blur2blur.reference import weight_files
 from blur2blur.reference.parser import Options, choose_gpu, parse, run_folder_of
 
 if TYPE_CHECKING:
-    from blur2blur.evaluation.report import Score
+    from blur2blur.evaluation import Report
     from blur2blur.inference.folder import Job
     from blur2blur.inference.pipeline import Pipeline
 
-INPUT, CONVERTED, DEBLURRED, TRUTH = "input", "converted", "deblurred", "truth"
-_MAX_SHOWN = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """The scores of a test, empty where there is no truth."""
-
-    means: Sequence["Score"] = ()
-    of_photograph: Mapping[str, Sequence["Score"]]
-    truths: Mapping[str, Path]
-    notes: Sequence[str] = ()
+_PAGE = "index.html"
 
 
 def main() -> None:
@@ -53,23 +42,26 @@ def test(arguments: Sequence[str]) -> None:
     for note in [*options.notes, *notes]:
         typer.echo(f"note: {note}", err=True)
     out = _results_folder(options, run.name)
+    truths = _truths(options)
     jobs = _jobs(options, out)
     pipeline = _pipeline(options, run, device)
 
+    from blur2blur import evaluation
+
     failures = run_with_progress(pipeline, jobs)
     failed = {failure.job.source for failure in failures}
-    done = [job for job in jobs if job.source not in failed]
-    measured = _measure(options, done)
-    _write_page(options, out, done, measured, [str(failure.error) for failure in failures])
-    for note in measured.notes:
-        typer.echo(f"note: {note}", err=True)
-    for mean in measured.means:
+    report = _measure(options, truths, [job for job in jobs if job.source not in failed])
+    not_converted = [f"not converted: {failure.error}" for failure in failures]
+    report = replace(report, problems=[*report.problems, *not_converted])
+    title = f"{options.text('name')}, {options.text('phase')}, {out.name.partition('_')[2]}"
+    evaluation.write(report, out, page=_PAGE, title=title)
+    for problem in report.problems:
+        typer.echo(f"not measured: {problem}", err=True)
+    for mean in report.means:
         typer.echo(f"{mean.method}: {mean.psnr_db:.2f} dB, SSIM {mean.ssim:.4f}")
-    typer.echo(f"{len(done)} of {len(jobs)} photographs converted; page: {out / 'index.html'}")
+    done = len(jobs) - len(failures)
+    typer.echo(f"{done} of {len(jobs)} photographs converted; page: {out / _PAGE}")
     if failures:
-        typer.echo("these failed:", err=True)
-        for failure in failures:
-            typer.echo(f"  {failure.error}", err=True)
         raise typer.Exit(1)
 
 
@@ -129,92 +121,34 @@ def _pipeline(options: Options, run: Path, device: str) -> "Pipeline":
     )
 
 
-def _measure(options: Options, done: "Sequence[Job]") -> Measured:
-    """Compare with the truth, where there is a folder of it with names of the photographs."""
-    from blur2blur import evaluation, images
+def _truths(options: Options) -> dict[str, Path]:
+    """Return the truth by name, none where there is no folder of it; raises as `by_name`."""
+    from blur2blur import evaluation
 
-    root, phase = Path(options.text("dataroot")), options.text("phase")
-    truth = root / f"{phase}B"
-    if not truth.is_dir():
-        return Measured(of_photograph={}, truths={})
-    truths: dict[str, list[Path]] = {}
-    for path in images.find_images(truth):
-        truths.setdefault(_name(path, truth), []).append(path)
-    jobs: dict[str, list[Job]] = {}
-    for job in done:
-        jobs.setdefault(_name(job.source, root / f"{phase}A"), []).append(job)
-
-    files: dict[str, dict[str, Path]] = {}
-    problems: list[str] = []
-    for name in jobs:
-        found = truths.get(name, [])
-        if len(jobs[name]) == len(found) == 1:
-            (job,), (sharp,) = jobs[name], found
-            files[name] = {
-                evaluation.INPUT: job.source,
-                evaluation.OUTPUT: job.output,
-                evaluation.TRUTH: sharp,
-            }
-        elif found:
-            sources = ", ".join(str(path) for path in [*(job.source for job in jobs[name]), *found])
-            problems.append(f"{name}: more than one pair shares the name: {sources}")
-    without = [name for name in jobs if name not in truths]
-    if without:
-        problems.append(f"{len(without)} without a truth in {truth}, such as {without[0]}")
-
-    report = evaluation.measure(files)
-    result = DEBLURRED if options.text("deblurrer") else CONVERTED
-    return Measured(
-        means=_renamed(report.means, result),
-        of_photograph={row.name: _renamed(row.scores, result) for row in report.rows},
-        truths={row.name: row.files[evaluation.TRUTH] for row in report.rows},
-        notes=[f"not measured: {problem}" for problem in problems + report.problems] + report.notes,
-    )
+    folder = Path(options.text("dataroot")) / f"{options.text('phase')}B"
+    return evaluation.by_name(folder) if folder.is_dir() else {}
 
 
-def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix()
-
-
-def _renamed(scores: "Sequence[Score]", result: str) -> "list[Score]":
-    return [
-        replace(score, method=result) if score.method == "output" else score for score in scores
-    ]
-
-
-def _write_page(
-    options: Options,
-    out: Path,
-    done: "Sequence[Job]",
-    measured: Measured,
-    failures: Sequence[str],
-) -> None:
-    from blur2blur.evaluation.report import Comparison, write_report
+def _measure(options: Options, truths: Mapping[str, Path], done: "Sequence[Job]") -> "Report":
+    """Compare with the truth of equal name, where there is one."""
+    from blur2blur import evaluation
 
     photographs = Path(options.text("dataroot")) / f"{options.text('phase')}A"
-    shown = done if len(done) <= _MAX_SHOWN else done[:: -(-len(done) // _MAX_SHOWN)]
-    comparisons: list[Comparison] = []
-    for job in shown:
-        name = _name(job.source, photographs)
-        pictures = {INPUT: job.source, CONVERTED: job.converted or job.output}
+    files: dict[str, dict[str, Path]] = {}
+    without: list[str] = []
+    for job in done:
+        place = job.source.relative_to(photographs)
+        shown = {evaluation.INPUT: job.source, evaluation.OUTPUT: job.output}
         if job.converted is not None:
-            pictures[DEBLURRED] = job.output
-        if name in measured.truths:
-            pictures[TRUTH] = measured.truths[name]
-        scores = measured.of_photograph.get(name, ())
-        place = job.source.relative_to(photographs).as_posix()
-        comparisons.append(Comparison(name=place, pictures=pictures, scores=scores))
-    notes = [*measured.notes, *(f"not converted: {failure}" for failure in failures)]
-    if len(shown) < len(done):
-        names = ", ".join(job.source.relative_to(photographs).as_posix() for job in done)
-        notes.append(f"{len(shown)} of {len(done)} photographs are shown. All: {names}")
-    for old in (out / "index_files").glob("[0-9]*-[0-9]*-*.*"):
-        old.unlink()
-    write_report(
-        out / "index.html",
-        title=f"{options.text('name')}, {options.text('phase')}, {out.name.partition('_')[2]}",
-        scores=measured.means,
-        comparisons=comparisons,
-        shown=(INPUT, DEBLURRED if options.text("deblurrer") else CONVERTED),
-        notes=notes,
-    )
+            shown[evaluation.CONVERTED] = job.converted
+        name = place.with_suffix("").as_posix()
+        if name in truths:
+            shown[evaluation.TRUTH] = truths[name]
+        else:
+            without.append(name)
+        files[place.as_posix()] = shown
+    report = evaluation.measure(files)
+    if not truths or not without:
+        return report
+    problem = f"{len(without)} without a truth, such as {without[0]}"
+    return replace(report, problems=[problem, *report.problems])

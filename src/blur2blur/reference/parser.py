@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from blur2blur.errors import ConfigError
-from blur2blur.reference.options import OPTIONS, Option, Script, Value, of_script
+from blur2blur.reference.options import Idle, Option, Script, Value, idle_of_script, of_script
 from blur2blur.settings import nearest
 
 _ALL = -1
@@ -71,23 +71,28 @@ def parse(script: Script, arguments: Sequence[str]) -> Options:
     Raises:
         ConfigError: an unknown option (the nearest known one is named), a value that cannot be.
     """
-    options = of_script(script)
-    parser = _parser(script, options)
-    found, unknown = parser.parse_known_args(arguments)
+    options, idle = of_script(script), idle_of_script(script)
+    found, unknown = _parser(script, options, idle).parse_known_args(arguments)
+    defaults = {option.name: option.default for option in options}
+    defaults |= {name: each.values[name][0] for name, each in idle.items()}
     if unknown:
-        raise ConfigError(_unknown(unknown[0], options))
+        raise ConfigError(_unknown(unknown[0], script, list(defaults)))
     given: dict[str, Value] = vars(found)
-    notes: list[str] = []
     for option in options:
         if option.name in given:
-            notes += _checked(option, given[option.name])
-    values: dict[str, Value] = {option.name: option.default for option in options} | given
+            _refuse_impossible(option, given[option.name])
+    notes = [
+        f"--{name}{'' if given[name] is True else f' {given[name]}'} has no effect: {each.why}"
+        for name, each in idle.items()
+        if name in given and given[name] not in each.values[name]
+    ]
+    values = defaults | given
     if not values["dataroot"]:
         raise ConfigError("--dataroot is missing: the folder with trainA, trainB..., testA")
     return Options(values, frozenset(given), notes)
 
 
-def _parser(script: Script, options: Sequence[Option]) -> _Parser:
+def _parser(script: Script, options: Sequence[Option], idle: Mapping[str, Idle]) -> _Parser:
     parser = _Parser(
         prog=f"{script}.py",
         description="Takes the options of the published Blur2Blur; docs/from-reference.md.",
@@ -104,6 +109,9 @@ def _parser(script: Script, options: Sequence[Option]) -> _Parser:
             kind = str if option.choices else type(option.default)
             read = _count_or_inf if kind is int and option.default == _ALL else kind
             parser.add_argument(flag, type=read, metavar=kind.__name__.upper(), help=text)
+    for name, each in idle.items():
+        action = "store_true" if each.values[name][0] is False else "store"
+        parser.add_argument(f"--{name}", action=action, help=f"no effect: {each.why}")
     return parser
 
 
@@ -114,27 +122,23 @@ def _count_or_inf(text: str) -> int:
         raise argparse.ArgumentTypeError(f"invalid int value: '{text}'") from error
 
 
-def _unknown(word: str, options: Sequence[Option]) -> str:
+def _unknown(word: str, script: Script, known: Sequence[str]) -> str:
     if not word.startswith("-"):
         return f"'{word}' belongs to no option"
     name = word.partition("=")[0].lstrip("-")
-    known = [option.name for option in options]
-    if name in {option.name for option in OPTIONS} - set(known):
+    other: Script = "test" if script == "train" else "train"
+    if name in {*(option.name for option in of_script(other)), *idle_of_script(other)}:
         return f"--{name} is an option of the other script, not of this one"
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     hint = f"did you mean '--{close[0]}'?" if close else "--help lists the options"
     return f"unknown option '--{name}'; {hint}"
 
 
-def _checked(option: Option, value: Value) -> list[str]:
-    """Return what there is to say of a value. Raises ConfigError where it is not possible."""
+def _refuse_impossible(option: Option, value: Value) -> None:
+    """Raise a ConfigError with the way out where a value is not possible."""
     if option.choices and str(value) not in option.choices:
         hint = f"; {option.way_out}" if option.way_out else nearest(str(value), option.choices)
         raise ConfigError(f"--{option.name} {value} is not possible here{hint}")
-    if not option.idle or value == option.default or value in option.harmless:
-        return []
-    given = f"--{option.name}" if value is True else f"--{option.name} {value}"
-    return [f"{given} has no effect: {option.here}"]
 
 
 def run_folder_of(options: Options) -> Path:
@@ -180,9 +184,9 @@ def choose_gpu(options: Options) -> tuple[str, list[str]]:
             f"--gpu_ids {text}: one process uses one GPU, the first; for all of them begin with "
             f"torchrun --nproc-per-node {len(numbers)} instead of python"
         ]
-    import torch
+    from blur2blur.device import find_device
 
-    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+    if find_device("auto").type == "cpu":
         notes.append(f"GPU {numbers[0]} was not found; this runs on the CPU")
     return "auto", notes
 

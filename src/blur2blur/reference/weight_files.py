@@ -1,6 +1,6 @@
 """The weight files of the published code: written beside a run's own, and found again.
 
-`{epoch}_net_G.pth` and `{epoch}_net_D.pth` hold the parameters under the published names where the
+`{epoch}_net_G.pth` and `latest_net_D.pth` hold the parameters under the published names where the
 published code has that network, else under ours.
 """
 
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
     from blur2blur.networks import ImageNetwork
 
+LATEST = "latest"
+"""Epoch of the last checkpoint."""
+
 # a network of band energies has no `convs`, a spectral norm `parametrizations` between the two
 _OF_SHARED_PATCHGAN = re.compile(r"parts\.0\.0\.convs\.\d+\.(weight|bias)")
 
 
 def write_networks(run: Path, prefixes: Sequence[str]) -> None:
-    """Write the last checkpoint of `run` as `{prefix}_net_G.pth` and `{prefix}_net_D.pth`.
+    """Write the last checkpoint of `run` as `{prefix}_net_G.pth`, the latest as `_net_D.pth` too.
 
     G has the averaged weights, as `last.safetensors` does.
 
@@ -37,12 +40,11 @@ def write_networks(run: Path, prefixes: Sequence[str]) -> None:
     converter: Mapping[str, Tensor] = network.state_dict()
     if header.network.startswith("mimo_unet"):
         converter = mimo_unet_to_reference(converter)
-    discriminator = _discriminator_to_reference(
-        load_pickle_safely(run / STATE)["networks"]["discriminator"]
-    )
     for prefix in prefixes:
         save_state(run / f"{prefix}_net_G.pth", converter)
-        save_state(run / f"{prefix}_net_D.pth", discriminator)
+    discriminator = load_pickle_safely(run / STATE)["networks"].get("discriminator")
+    if LATEST in prefixes and discriminator is not None:
+        save_state(run / f"{LATEST}_net_D.pth", _discriminator_to_reference(discriminator))
 
 
 def _discriminator_to_reference(state: "Mapping[str, Tensor]") -> "Mapping[str, Tensor]":
@@ -71,7 +73,7 @@ def find_converter(run: Path, epoch: str, iteration: int) -> Path:
         names = [f"iter_{iteration}_net_G.pth", f"{iteration}_net_G.pth"]
     else:
         wanted = f"epoch '{epoch}'"
-        own = {"latest": ["last.safetensors"], "best": ["best.safetensors"]}.get(epoch, [])
+        own = {LATEST: ["last.safetensors"], "best": ["best.safetensors"]}.get(epoch, [])
         names = [*own, f"{epoch}_net_G.pth"]
     for name in names:
         if (run / name).is_file():

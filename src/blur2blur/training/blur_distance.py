@@ -8,10 +8,10 @@ discriminator's blind spots.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from blur2blur.pyramid import pyramid
+from blur2blur.statistics.gradient_energy import log_gradient_energy
 
 MINIMUM_PX = 64
 """Shortest side of an image that can be described."""
@@ -27,13 +27,9 @@ _FLOOR = 1e-6
 def blur_descriptors(images: Tensor) -> Tensor:
     """Return patches x features from B 3 H W sRGB images in [0,1], sides at least `MINIMUM_PX`."""
     grey = images.mean(dim=1, keepdim=True)
-    energies: list[Tensor] = []
     grid = (grey.shape[-2] // _PATCH_PX, grey.shape[-1] // _PATCH_PX)
-    for level in reversed(pyramid(grey, _SCALES)):
-        right = (level[..., 1:, 1:] - level[..., 1:, :-1]).square()
-        down = (level[..., 1:, 1:] - level[..., :-1, 1:]).square()
-        energy = F.adaptive_avg_pool2d(torch.cat([right, down], dim=1), grid)
-        energies.append((energy + _FLOOR).log())
+    levels = reversed(pyramid(grey, _SCALES))
+    energies = [log_gradient_energy(level, grid, floor=_FLOOR) for level in levels]
     fine_to_coarse = torch.stack(energies, dim=1)
     ratios = fine_to_coarse[:, :-1] - fine_to_coarse[:, 1:]
     features = ratios.flatten(1, 2).flatten(2).transpose(1, 2).flatten(0, 1)

@@ -5,24 +5,23 @@ pairs do not change during a run, nor from one run to the next.
 """
 
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
+from blur2blur import cache
 from blur2blur.blur.transfer import Code, check_pair, draw_code, fit_code, read_code
 from blur2blur.data.samples.decoding import DecodedImages
 from blur2blur.errors import InputError
-from blur2blur.files import atomic_path, cache_folder
+from blur2blur.files import explained_writing
 from blur2blur.networks import pad_to_rule
 from blur2blur.training.task import as_float, channels_last
 from blur2blur.weights import loading, zoo
-
-_log = logging.getLogger(__name__)
 
 
 class CodeBank:
@@ -53,16 +52,14 @@ class CodeBank:
         channels_last(self._network)
         blurry, sharp = pairs["known_blurry"], pairs["known_sharp"]
         weights = zoo.resolve(extractor, role="kernel")
-        kept = (
-            cache_folder() / "codes" / f"{_fingerprint(weights, blurry, sharp, shrink)}.safetensors"
-        )
-        codes = _load(kept, len(blurry))
-        if codes is None:
-            codes = self._read(
-                DecodedImages(blurry, shrink=shrink), DecodedImages(sharp, shrink=shrink)
-            )
-            _keep(kept, codes)
-        self._codes = codes
+
+        def make(path: Path) -> None:
+            decoded = (DecodedImages(paths, shrink=shrink) for paths in (blurry, sharp))
+            _write(path, self._read(*decoded))
+
+        digest = _digest(weights, blurry, sharp, shrink)
+        with cache.cached_file("codes", digest, "codes.safetensors", make) as path:
+            self._codes = _load(path, len(blurry))
 
     @torch.no_grad()
     def blur(self, sharp: Tensor, rng: torch.Generator) -> Tensor:
@@ -123,41 +120,28 @@ def _image(decoded: DecodedImages, index: int) -> Tensor:
     return as_float(torch.from_numpy(decoded[index]).permute(2, 0, 1)[None])[0]
 
 
-def _fingerprint(weights: Path, blurry: Sequence[Path], sharp: Sequence[Path], shrink: int) -> str:
-    """Return a name for the codes that changes with the weights, the files and their reduction."""
-    told = hashlib.sha256(weights.read_bytes())
-    told.update(str(shrink).encode())
-    for path in (*blurry, *sharp):
-        state = path.stat()
-        told.update(
-            f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0".encode(
-                errors="surrogateescape"
-            )
-        )
-    return told.hexdigest()[:32]
+def _digest(weights: Path, blurry: Sequence[Path], sharp: Sequence[Path], shrink: int) -> str:
+    """Return a hash of all that codes depend on: weights, photographs, their reduction."""
+    told = hashlib.sha256(f"{version('blur2blur')} {shrink}".encode())
+    with ThreadPoolExecutor() as pool:
+        for digest in pool.map(cache.sha256, (weights, *blurry, *sharp)):
+            told.update(digest.encode())
+    return told.hexdigest()
 
 
-def _load(path: Path, count: int) -> list[Code] | None:
-    """Return what `_keep` wrote; None where there is nothing, or nothing that can be used."""
-    try:
-        kept = load_file(path)
-        return [
-            Code(mean=kept[f"{index}.mean"], deviation=kept.get(f"{index}.deviation"))
-            for index in range(count)
-        ]
-    except (SafetensorError, OSError, KeyError):
-        return None
+def _load(path: Path, count: int) -> list[Code]:
+    kept = load(path.read_bytes())
+    return [
+        Code(mean=kept[f"{index}.mean"], deviation=kept.get(f"{index}.deviation"))
+        for index in range(count)
+    ]
 
 
-def _keep(path: Path, codes: Sequence[Code]) -> None:
+def _write(path: Path, codes: Sequence[Code]) -> None:
     tensors = {f"{index}.mean": code.mean for index, code in enumerate(codes)}
     for index, code in enumerate(codes):
         if code.deviation is not None:
             tensors[f"{index}.deviation"] = code.deviation
     data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(data)
-    except InputError as error:
-        # the next run reads the codes again; this one needs no file
-        _log.warning("the codes of the pairs are not kept: %s", error)
+    with explained_writing(path):
+        path.write_bytes(data)

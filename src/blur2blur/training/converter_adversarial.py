@@ -5,8 +5,7 @@ photographs from the camera's own sharp photographs under the known blur; a cont
 scene. Both sides come from one camera, so the discriminator can look at little but blur.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,12 +17,10 @@ from blur2blur import networks
 from blur2blur.data.samples.datasets import Sample, UnpairedBlur
 from blur2blur.errors import ConfigError
 from blur2blur.losses import (
-    FeatureLoss,
-    PyramidLoss,
     discriminator_loss,
-    feature_file_loss,
     generator_loss,
     interpolation_penalty,
+    pyramid_loss,
     vgg_loss,
     zero_centred_penalty,
 )
@@ -42,18 +39,18 @@ from blur2blur.training.task import (
 from blur2blur.weights import loading
 
 
-def _content_loss(settings: AdversarialLossSettings) -> FeatureLoss | PyramidLoss | None:
+def _content_loss(
+    settings: AdversarialLossSettings, device: torch.device
+) -> Callable[[Sequence[Tensor], Tensor], Tensor] | None:
     match settings.content:
         case "none":
             return None
         case "pyramid":
-            return PyramidLoss()
+            return pyramid_loss
         case "vgg16":
-            return vgg_loss(16)
+            return vgg_loss(16).to(device)
         case "vgg19":
-            return vgg_loss(19)
-        case "file":
-            return feature_file_loss(Path(settings.content_weights_file))
+            return vgg_loss(19).to(device)
 
 
 class _Shown(NamedTuple):
@@ -143,8 +140,7 @@ class AdversarialConverterTask:
         }
         # without Fabric's wrapper: the converter's step must not reduce it
         self.bare_discriminator = discriminator
-        content = _content_loss(settings.loss)
-        self.content = None if content is None else content.to(fabric.device)
+        self.content = _content_loss(settings.loss, fabric.device)
         self.deblurrer = (
             loading.load_own(settings.deblurrer, role="deblurrer").to(fabric.device)
             if settings.deblurrer

@@ -11,6 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from blur2blur import images
 from blur2blur.data.folders import layout
+from blur2blur.device import find_device
 from blur2blur.errors import ConfigError, DataError
 from blur2blur.training import loop, run_folder, sources
 from blur2blur.training.blur_extent import BlurExtentTask
@@ -196,7 +197,7 @@ def _fabric(run: RunSettings) -> Fabric:
     Raises:
         ConfigError: the device is not there, or cannot do the precision.
     """
-    device = _find_device() if run.device == "auto" else run.device
+    device = find_device("auto").type if run.device == "auto" else run.device
     if run.precision == "16-mixed" and device == "cpu":
         raise ConfigError("run.precision = '16-mixed' needs a GPU; set it to bf16-mixed or 32-true")
     try:
@@ -215,9 +216,3 @@ def _fabric(run: RunSettings) -> Fabric:
         ) from error
     fabric.launch()
     return fabric
-
-
-def _find_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -24,6 +24,7 @@ FORMER_NAMES = {
     "rehearsal.draws": "",
     "rehearsal": "simulated",
     "discriminator.judge": "discriminator.kind",
+    "loss.content_weights_file": "",
 }
 """What settings were called in older versions, and are called now; "" where they are gone."""
 
@@ -278,21 +279,13 @@ class AdversarialLossSettings(Settings):
     too), `interpolated`."""
     penalty_weight: float = Field(default=1.0, ge=0)
     """Its weight."""
-    content: Literal["vgg16", "vgg19", "file", "pyramid", "none"] = "pyramid"
+    content: Literal["vgg16", "vgg19", "pyramid", "none"] = "pyramid"
     """What keeps the scene: `pyramid` (averages over 4 to 32 pixels, needs no weights), `vgg16`,
-    `vgg19` (downloaded once), `file`, `none`."""
-    content_weights_file: str = ""
-    """For `file`: safetensors of a VGG or SqueezeNet 1.1 with torchvision's names."""
+    `vgg19` (downloaded once), `none`."""
     content_weight: float = Field(default=1.0, ge=0)
     """Its weight."""
     identity_weight: float = Field(default=0.0, ge=0)
     """Weight of the demand that photographs with the known blur pass unchanged."""
-
-    @model_validator(mode="after")
-    def _file_is_named(self) -> Self:
-        if self.content == "file" and not self.content_weights_file:
-            raise ValueError("loss.content = 'file' needs content_weights_file, a safetensors file")
-        return self
 
 
 class AdversarialConverterSettings(ConverterSettings):

@@ -221,12 +221,6 @@ def kernel_wizard_to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return _rename(state, _kernel_wizard_pairs(blocks), "kernel extractor")
 
 
-def kernel_wizard_to_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename ours of `kernel_wizard` with five levels as published; raises CheckpointError else."""
-    pairs = _kernel_wizard_pairs(_count(state, "trunk."))
-    return _rename(state, [(ours, theirs) for theirs, ours in pairs], "kernel_wizard")
-
-
 def _kernel_wizard_pairs(trunk_blocks: int) -> list[tuple[str, str]]:
     pairs = [(f"feature_extractor.{2 * i}", f"stem.{i}") for i in range(3)]
     pairs += [("kernel_extractor.model.1", "extractor.stem")]

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from blur2blur import images
 from blur2blur.data.folders import placing
 from blur2blur.data.folders.layout import FOLDERS, Layout
 from blur2blur.data.folders.measure import Unreadable
 from blur2blur.errors import DataError, InputError
+from blur2blur.statistics import image_quality
 
 RECORD = "filter.json"
 
@@ -70,20 +68,12 @@ def measure_pairs(
 def _measure(pair: tuple[Path, Path]) -> MeasuredPair | Unreadable:
     blurry, sharp = pair
     try:
-        one, other = images.read_rgb_uint8(blurry), images.read_rgb_uint8(sharp)
+        psnr_db = image_quality.psnr_db(images.read_rgb(blurry), images.read_rgb(sharp))
     except InputError as error:
         return Unreadable(path=blurry, reason=str(error))
-    if one.shape != other.shape:
-        sizes = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in (one, other))
-        return Unreadable(path=blurry, reason=f"{blurry} and its sharp partner differ: {sizes}")
-    return MeasuredPair(blurry=blurry, sharp=sharp, psnr_db=psnr_db(one, other))
-
-
-def psnr_db(one_uint8: NDArray[np.uint8], other_uint8: NDArray[np.uint8]) -> float:
-    """Return the peak signal-to-noise ratio of two sRGB images `H W 3`; infinite if equal."""
-    difference = one_uint8.astype(np.float32) - other_uint8.astype(np.float32)
-    mean_square = float(np.mean(np.square(difference), dtype=np.float64))
-    return 10 * math.log10(255**2 / mean_square) if mean_square else math.inf
+    except DataError as error:
+        return Unreadable(path=blurry, reason=f"{blurry} and its sharp partner: {error}")
+    return MeasuredPair(blurry=blurry, sharp=sharp, psnr_db=float(psnr_db))
 
 
 def choose(pairs: Sequence[MeasuredPair], kept: Range) -> list[MeasuredPair]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from blur2blur.data.folders import listing, paired
 from blur2blur.data.folders.listing import Skipped
-from blur2blur.errors import DataError
+from blur2blur.errors import DataError, listed
 
 FOLDERS: Mapping[str, str] = {
     "trainA": "unknown blurry",
@@ -22,7 +22,6 @@ FOLDERS: Mapping[str, str] = {
     "testA": "test blurry",
     "testB": "test sharp",
 }
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,14 +108,6 @@ class Layout:
         self.require("trainC")
         self.require("trainD")
         return _flawless(self.known_pairing(), self.root)
-
-    def test_pairs(self) -> tuple[tuple[Path, Path], ...]:
-        """Return (blurry, sharp) of testA and testB, none where there is no testB.
-
-        Raises:
-            DataError: a file has no partner or a doubtful one.
-        """
-        return _flawless(self.test_pairing(), self.root) if self.test_sharp else ()
 
     def _pairing(self, first: str, second: str) -> Pairing:
         return pair_folders(
@@ -232,6 +223,4 @@ def _flawless(pairing: Pairing, root: Path) -> tuple[tuple[Path, Path], ...]:
 
 def named(paths: Iterable[Path]) -> str:
     """Return the first offenders as "folder/name" text, and how many more there are."""
-    listed = [f"{path.parent.name}/{path.name}" for path in paths]
-    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
-    return ", ".join(listed[:_NAMED]) + more
+    return listed(f"{path.parent.name}/{path.name}" for path in paths)

@@ -100,10 +100,10 @@ def plan(
     chosen = _imported_as(dataset, imported_as)
     part = _subset(dataset, subset)
     found = structures.find(source_dir, dataset, part, with_test=chosen == "unknown")
-    if not found.train.pairs and not found.train.blurry:
+    if not found.train:
         raise DataError(f"{source_dir} holds no training images of {dataset.title}, only others")
     if chosen == "known":
-        share, folders = _known(dataset, found, blurry_share)
+        share, folders = None, _known(found, blurry_share)
     else:
         share, folders = _unknown(dataset, found, blurry_share)
     items = tuple(
@@ -150,33 +150,19 @@ def _subset(dataset: Published, subset: str | None) -> str:
     return subset
 
 
-def _known(
-    dataset: Published, found: Found, blurry_share: float | None
-) -> tuple[None, dict[str, list[Image]]]:
-    if not found.train.pairs:
-        raise ConfigError(f"{dataset.title} has no pairs; import it --as unknown")
+def _known(found: Found, blurry_share: float | None) -> dict[str, list[Image]]:
     if blurry_share is not None:
         raise ConfigError("--ratio deals images out to trainA and trainB; it needs --as unknown")
-    blurry, sharp = zip(*found.train.pairs, strict=True)
-    return None, {"trainC": list(blurry), "trainD": list(sharp)}
+    blurry, sharp = zip(*found.train, strict=True)
+    return {"trainC": list(blurry), "trainD": list(sharp)}
 
 
 def _unknown(
     dataset: Published, found: Found, blurry_share: float | None
-) -> tuple[float | None, dict[str, list[Image]]]:
-    train, test = found.train, found.test
-    if not train.pairs:
-        if blurry_share is not None:
-            raise ConfigError(
-                f"--ratio deals pairs out, and {dataset.title} has none; leave it away"
-            )
-        return None, {
-            "trainA": list(train.blurry),
-            "trainB": list(train.sharp),
-        }
+) -> tuple[float, dict[str, list[Image]]]:
     share = BLURRY_SHARE if blurry_share is None else blurry_share
     scenes: dict[str, list[tuple[Image, Image]]] = {}
-    for pair in train.pairs:
+    for pair in found.train:
         scenes.setdefault(pair[0].scene, []).append(pair)
     if len(scenes) < 2:
         raise DataError(
@@ -189,8 +175,8 @@ def _unknown(
     return share, {
         "trainA": sorted(one for scene in order[:count] for one, _ in scenes[scene]),
         "trainB": sorted(two for scene in order[count:] for _, two in scenes[scene]),
-        "testA": [one for one, _ in test.pairs],
-        "testB": [two for _, two in test.pairs],
+        "testA": [one for one, _ in found.test],
+        "testB": [two for _, two in found.test],
     }
 
 

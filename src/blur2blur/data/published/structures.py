@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from blur2blur import images
-from blur2blur.data.published.table import Folders, Lists, Published, Structure, Unpaired
-from blur2blur.errors import DataError
+from blur2blur.data.published.table import Folders, Lists, Published, Structure
+from blur2blur.errors import DataError, listed
 
 PARTITIONS = "metadata.json"
 """Says in some datasets which image is for training and which for testing."""
@@ -30,25 +30,16 @@ class Image:
         return f"{self.scene}_{self.number}" if self.scene else self.number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
-    """Images of one split: `pairs` of (blurry, sharp), or blurry and sharp ones without partner."""
-
-    pairs: tuple[tuple[Image, Image], ...] = ()
-    blurry: tuple[Image, ...] = ()
-    sharp: tuple[Image, ...] = ()
+Pairs = tuple[tuple[Image, Image], ...]
+"""Blurry and sharp ones, sorted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What a dataset holds; `test` is empty where no test split is known, or none was asked for."""
 
-    train: Split
-    test: Split
-
-
-_NONE = Split()
-_NAMED = 3
+    train: Pairs
+    test: Pairs
 
 
 def find(source_dir: Path, dataset: Published, subset: str, *, with_test: bool) -> Found:
@@ -94,8 +85,6 @@ def _find(
     """Return what one structure finds, None if nothing at all."""
     if isinstance(structure, Lists):
         return _by_lists(structure, source_dir, dataset, with_test)
-    if isinstance(structure, Unpaired):
-        return _unpaired(structure, dataset, texts)
     return _by_folders(structure, source_dir, dataset, texts, with_test)
 
 
@@ -132,8 +121,8 @@ def _by_folders(
         ]
     _refuse_lonely(lonely, source_dir, dataset)
     return Found(
-        train=Split(pairs=tuple(sorted(pairs["train"]))),
-        test=Split(pairs=tuple(sorted(pairs.get(dataset.test_split, ())))),
+        train=tuple(sorted(pairs["train"])),
+        test=tuple(sorted(pairs.get(dataset.test_split, ()))),
     )
 
 
@@ -197,7 +186,7 @@ def _by_lists(
     train = _listed(structure.train, structure, source_dir, dataset)
     if train is None:
         return None
-    test: Split | None = _NONE
+    test: Pairs | None = ()
     if with_test:
         test = _listed(structure.test, structure, source_dir, dataset)
         if test is None:
@@ -207,14 +196,14 @@ def _by_lists(
     return Found(train=train, test=test)
 
 
-def _listed(name: str, structure: Lists, source_dir: Path, dataset: Published) -> Split | None:
+def _listed(name: str, structure: Lists, source_dir: Path, dataset: Published) -> Pairs | None:
     """Return the pairs of one list, None where there is no such list."""
     file = next(_files_named(name, source_dir), source_dir.resolve().parent / name)
     if not file.is_file():
         return None
     lines = _read_list(file, structure)
     if not lines:
-        return _NONE
+        return ()
     folder, skipped = _base(lines[0][0], file, source_dir)
     pairs: list[tuple[Image, Image]] = []
     missing: list[str] = []
@@ -236,9 +225,9 @@ def _listed(name: str, structure: Lists, source_dir: Path, dataset: Published) -
     if missing:
         raise DataError(
             f"{file.name} lists {len(missing)} files that are not in {source_dir}: "
-            f"{_first(missing)}; unpack {dataset.title} again, whole"
+            f"{listed(missing)}; unpack {dataset.title} again, whole"
         )
-    return Split(pairs=tuple(sorted(pairs)))
+    return tuple(sorted(pairs))
 
 
 def _read_list(file: Path, structure: Lists) -> list[tuple[str, re.Match[str]]]:
@@ -267,29 +256,6 @@ def _base(text: str, file: Path, source_dir: Path) -> tuple[Path, int]:
     return source, 0
 
 
-def _unpaired(structure: Unpaired, dataset: Published, texts: Mapping[Path, str]) -> Found | None:
-    sides: list[tuple[Image, ...]] = []
-    for pattern in (structure.blurry, structure.sharp):
-        matches = _matches(pattern, texts)
-        keyed = _by_key(matches, ("scene", "number"))
-        sides.append(
-            tuple(
-                Image(scene=scene, number=number, path=path)
-                for (scene, number), path in sorted(keyed.items())
-            )
-        )
-    blurry, sharp = sides
-    if not blurry and not sharp:
-        return None
-    if not blurry or not sharp:
-        present, absent = ("blurry", "sharp") if blurry else ("sharp", "blurry")
-        raise DataError(
-            f"{dataset.title}: {present} photographs were found but no {absent} ones; sought: "
-            f"{dataset.seeks}"
-        )
-    return Found(train=Split(blurry=blurry, sharp=sharp), test=_NONE)
-
-
 def _files_named(name: str, folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(entry for entry in folders if not entry.startswith("."))
@@ -299,13 +265,8 @@ def _files_named(name: str, folder: Path) -> Iterator[Path]:
 
 def _refuse_lonely(lonely: Sequence[Path], source_dir: Path, dataset: Published) -> None:
     if lonely:
-        shown = _first([path.relative_to(source_dir).as_posix() for path in lonely])
+        shown = listed([path.relative_to(source_dir).as_posix() for path in lonely])
         raise DataError(
             f"{len(lonely)} images of {dataset.title} lack their blurry or sharp partner: {shown}; "
             "unpack it again, whole"
         )
-
-
-def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -40,15 +40,7 @@ class Lists:
     blurry: re.Pattern[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unpaired:
-    """A camera's blurry and sharp photographs of different moments."""
-
-    blurry: re.Pattern[str]
-    sharp: re.Pattern[str]
-
-
-Structure = Folders | Lists | Unpaired
+Structure = Folders | Lists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,13 +157,6 @@ _RSBLUR = (
     ),
 )
 
-_PHONECRAFT = (
-    Unpaired(
-        blurry=_pattern(rf"blur(?:ry|red)?(?:/images)?(?:/{_SCENE})?/{_NUMBER}"),
-        sharp=_pattern(rf"sharp(?:/images)?(?:/{_SCENE})?/{_NUMBER}"),
-    ),
-)
-
 _HUB = "https://huggingface.co/datasets"
 
 DATASETS: Mapping[str, Published] = {
@@ -251,15 +236,6 @@ DATASETS: Mapping[str, Published] = {
         seeks="HIDE_dataset/{train,test/test-close-ups,test/test-long-shot,GT}/*.png",
         structures={"": _HIDE},
         by_hand="HIDE_dataset.zip",
-    ),
-    "phonecraft": Published(
-        title="PhoneCraft",
-        page="https://zero1778.github.io/blur2blur/",
-        licence="not stated on the pages that were checked",
-        imported_as="unknown",
-        seeks="{Blur,Sharp}/images/CLIP/*.png",
-        structures={"": _PHONECRAFT},
-        by_hand="the photographs (no address was found; ask its authors)",
     ),
 }
 

@@ -9,12 +9,12 @@ that is compared, because a single crop tells more of what it shows than of the 
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from blur2blur.blur import CameraSettings
 from blur2blur.blur.ranges import spread, uniform
 from blur2blur.pyramid import pyramid
+from blur2blur.statistics.gradient_energy import log_gradient_energy
 
 LEAST_PX = 64
 """Least side of the images that are compared."""
@@ -49,10 +49,7 @@ def features(images: Tensor) -> Tensor:
 
 def _log_energies(image: Tensor, grid: tuple[int, int]) -> Tensor:
     """Return B x 2 directions x patches."""
-    right = (image[..., 1:, 1:] - image[..., 1:, :-1]).square()
-    down = (image[..., 1:, 1:] - image[..., :-1, 1:]).square()
-    energy = F.adaptive_avg_pool2d(torch.cat([right, down], dim=1), grid)
-    return (energy + _FLOOR).log().flatten(2)
+    return log_gradient_energy(image, grid, floor=_FLOOR).flatten(2)
 
 
 def nearest(camera: Tensor, simulated: Sequence[Tensor], count: int) -> list[int]:

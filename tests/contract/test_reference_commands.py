@@ -328,11 +328,11 @@ class TestWeightsOfATest:
         network = networks.build("mimo_unet", base_channels=4, blocks=1, downsampling="nearest")
         path = tmp_path / "latest_net_G.pth"
         torch.save(mimo_unet_to_reference(network.state_dict()), path)
-        pipeline = Pipeline.from_files(path, device="cpu")
+        pipeline = Pipeline(converter=path, device="cpu")
         assert pipeline.converts
         torch.save({"layer.weight": torch.zeros(1)}, path)
         with pytest.raises(CheckpointError, match="of no network that blur2blur or spandrel knows"):
-            Pipeline.from_files(path, device="cpu")
+            Pipeline(converter=path, device="cpu")
 
     def test_of_another_network_are_refused_in_one_line(self, run, folder, monkeypatch):
         with pytest.raises(CheckpointError, match=r"holds a mimounet, not a unet_256") as caught:

@@ -153,6 +153,7 @@ def test_extents_beyond_what_the_network_knows_are_read_at_a_smaller_size(
 ):
     network = Wide()
     image = noise(600, 700, 3)
+    monkeypatch.setattr(blur_extent, "RELIABLE_PX", 14.0)
     assert blur_extent.estimate_px(network, image) == pytest.approx(12, rel=1e-5)
     monkeypatch.setattr(blur_extent, "RELIABLE_PX", 10.0)
     assert blur_extent.estimate_px(network, image) == pytest.approx(48, rel=1e-5)

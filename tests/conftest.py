@@ -9,20 +9,11 @@ import skimage.data
 import torch
 
 from blur2blur import tensors
-from blur2blur.inference import backends
-
-can_take_over = backends._can_take_over
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
-
-
-@pytest.fixture(autouse=True)
-def _torch_runs_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Converting a network takes seconds: only tests of that do it."""
-    monkeypatch.setattr(backends, "_can_take_over", lambda *_: False)
 
 
 @pytest.fixture(autouse=True, scope="session")

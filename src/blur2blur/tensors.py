@@ -16,13 +16,13 @@ from blur2blur.statistics import image_quality
 
 def to_tensor(pixels: NDArray[np.float32]) -> Tensor:
     """Return `H W C` as C H W, in memory of its own."""
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
 
 
 def to_array(image: Tensor) -> NDArray[np.float32]:
     """Return C H W, on any device, as float32 `H W C` in memory of its own."""
     planes = image.detach().to("cpu", torch.float32)
-    return np.ascontiguousarray(planes.permute(1, 2, 0).numpy())
+    return np.array(planes.permute(1, 2, 0).numpy(), order="C")
 
 
 def read_rgb(path: Path) -> Tensor:

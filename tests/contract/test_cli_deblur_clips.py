@@ -132,7 +132,7 @@ def test_an_interruption_stops_and_leaves_nothing(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(clips.video_colour, "add_change", stop)
+    monkeypatch.setattr(clips.colour, "add_change", stop)
     result = _deblur(weights, clip, "-o", tmp_path / "out" / "out.mp4")
     assert result.exit_code == 130
     assert list((tmp_path / "out").iterdir()) == []

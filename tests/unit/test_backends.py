@@ -1,260 +1,264 @@
 """Backends: all give what torch gives in float32, or say in one line why they cannot run."""
 
-import json
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import skimage.data
 import torch
 from torch import Tensor, nn
 
-import conftest
 from blur2blur import networks
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.inference import Pipeline, backends
-from blur2blur.inference.backends import cache, precision
-from blur2blur.inference.exporting.chain import Chain
-from blur2blur.weights import zoo
+from blur2blur.inference.backends import device as devices
+from blur2blur.inference.backends import openvino, torch_networks
+from blur2blur.inference.exporting import tracing
+from blur2blur.networks import ImageNetwork
+from blur2blur.tiling import Pixels
+from blur2blur.weights import checkpoints, headers, zoo
 
-CPU = torch.device("cpu")
-
-needs_bf16 = pytest.mark.skipif(
-    not precision.cpu_computes_bf16(), reason="this processor does not compute in bf16"
-)
+ROLES = ("converter", "deblurrer")
+ROOT = Path(__file__).parents[2]
 
 
-def _chain(seed: int = 0) -> Chain:
+def _computes_bf16(backend: str) -> bool:
+    if backend == "openvino":
+        return openvino.computes_bf16()
+    return torch_networks._cpu_computes_bf16()
+
+
+def _network(seed: int = 0) -> ImageNetwork:
     torch.manual_seed(seed)
-    options = {"base_channels": 4, "blocks": 1, "identity_start": False}
-    return Chain([networks.build("mimo_unet", **options) for _ in range(2)]).eval()
+    return networks.build("resnet", base_channels=4, blocks=1, identity_start=False).eval()
 
 
-def _photograph() -> Tensor:
-    pixels = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1) / 255
-    return pixels[:, 100:228, 150:310]
+def _untraceable() -> ImageNetwork:
+    """A network of ours whose moving mean depends on the size of the image."""
+    stages = {"encoder_blocks": (1,), "middle_blocks": 0, "decoder_blocks": (0,)}
+    return networks.build("nafnet", width=4, **stages, local_window_px=24)
 
 
-def _psnr_db(one: Tensor, other: Tensor) -> float:
-    return float(-10 * (one - other).square().mean().log10())
+def _pair(*modules: object) -> list[tuple[str, object]]:
+    return list(zip(ROLES[-len(modules) :], modules, strict=True))
 
 
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("BLUR2BLUR_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "converted"
+def _expected(modules: list[nn.Module], image: Pixels) -> list[Pixels]:
+    results: list[Pixels] = []
+    tensor = torch.from_numpy(image)
+    with torch.inference_mode():
+        for module in modules:
+            tensor = module(tensor)[-1].clamp(0, 1)
+            results.append(tensor.numpy())
+    return results
 
 
-@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
-def test_a_converted_chain_gives_what_torch_gives(
-    backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backends.converted, "_PLANNED_VALUES", 2 * 3 * 64 * 160)  # the second image
-    chain = _chain()
-    engine = backends.build(chain, CPU, backend=backend, precision="fp32")
-    for shape in [(1, 3, 64, 96), (2, 3, 64, 160), (1, 3, 128, 64)]:
-        image = torch.rand(shape)
-        with torch.inference_mode():
-            expected = chain(image)
+def _noise(*shape: int) -> Pixels:
+    return np.random.default_rng(0).random(shape, np.float32)
+
+
+class Convolution(nn.Module):
+    """A network of one layer: writing ONNX takes a second for each."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layer = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        return (image + self.layer(image),)
+
+
+def _check(backend: str, shapes: list[tuple[int, ...]]) -> None:
+    modules = (
+        [Convolution(0), Convolution(1)] if backend == "onnxruntime" else [_network(0), _network(1)]
+    )
+    engine = backends.build(_pair(*modules), device="cpu", backend=backend, precision="fp32")
+    assert engine.backend == backend
+    for shape in shapes:
+        image = _noise(*shape)
         found = engine.restore(image)
-        engine.restore(torch.zeros_like(image))  # must not write over what was returned
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+        engine.restore(np.zeros_like(image))  # must not write over what was returned
+        for one, other in zip(found, _expected(modules, image), strict=True):
+            assert one.dtype == np.float32
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "eager", "onnxruntime"])
+def test_every_backend_gives_what_torch_gives(backend: str) -> None:
+    _check(backend, [(1, 3, 64, 96), (2, 3, 64, 160), (1, 3, 128, 64)])
 
 
 @pytest.mark.slow  # compiling takes half a minute
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch of itself
 def test_the_compiled_chain_gives_what_torch_gives() -> None:
-    chain = _chain()
-    image = torch.rand(1, 3, 64, 96)
-    with torch.inference_mode():
-        expected = chain(image)
-    engine = backends.build(chain, CPU, backend="compile", precision="fp32")
-    torch.testing.assert_close(engine.restore(image), expected, rtol=0, atol=1e-4)
+    _check("compile", [(1, 3, 64, 96)])
 
 
-@needs_bf16
-@pytest.mark.parametrize("backend", ["eager", "openvino"])
+@pytest.mark.parametrize("backend", ["openvino", "eager"])
 def test_bf16_holds_50_db(backend: str) -> None:
     """With the weights that ship, on a photograph, through both networks."""
-    files = (zoo.DEFAULT_CONVERTER, zoo.DEFAULT_DEBLURRER)
-    exact = Pipeline.from_files(*files, device="cpu", backend="eager", precision="fp32")
-    half = Pipeline.from_files(*files, device="cpu", backend=backend, precision="bf16")
-    image = _photograph()
+    if not _computes_bf16(backend):
+        pytest.skip("this processor does not compute in bf16")
+    exact = Pipeline(device="cpu", backend="eager", precision="fp32")
+    half = Pipeline(device="cpu", backend=backend, precision="bf16")
+    image = skimage.data.astronaut()[100:228, 150:310].astype(np.float32) / np.float32(255)
     expected, found = exact.run(image), half.run(image)
-    assert found.deblurred.dtype == torch.float32
-    assert _psnr_db(found.converted, expected.converted) > 50
-    assert _psnr_db(found.deblurred, expected.deblurred) > 50
+    for one, other in (
+        (found.converted, expected.converted),
+        (found.deblurred, expected.deblurred),
+    ):
+        assert one.dtype == np.float32
+        assert -10 * np.log10(np.square(one - other).mean()) > 50
 
 
 @pytest.mark.parametrize(("native", "chosen"), [(True, "bf16"), (False, "fp32")])
+@pytest.mark.parametrize("backend", ["openvino", "eager"])
 def test_auto_is_what_the_processor_computes_in(
-    native: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+    backend: str, native: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "cpu_computes_bf16", lambda: native)
-    assert backends.build(_chain(), CPU).precision == chosen
-    assert backends.build(_chain(), CPU, backend="eager", precision="fp32").precision == "fp32"
+    monkeypatch.setattr(openvino, "computes_bf16", lambda: native)
+    monkeypatch.setattr(torch_networks, "_cpu_computes_bf16", lambda: native)
+    monkeypatch.setattr(tracing, "trace", lambda network: _TRACED(network))
+    options = {"device": "cpu", "backend": backend}
+    assert backends.build(_pair(_network()), **options).precision == chosen
+    assert backends.build(_pair(_network()), **options, precision="fp32").precision == "fp32"
     if not native:
         with pytest.raises(ConfigError, match=r"'bf16' is not possible .* auto, fp32$"):
-            backends.build(_chain(), CPU, precision="bf16")
+            backends.build(_pair(_network()), **options, precision="bf16")
+
+
+def _once(trace: Callable[[ImageNetwork], object]) -> Callable[[ImageNetwork], object]:
+    """Trace one network of a kind: its graph is that of the others."""
+    traced: list[object] = []
+
+    def traced_once(network: ImageNetwork) -> object:
+        if not traced:
+            traced.append(trace(network))
+        return traced[0]
+
+    return traced_once
+
+
+_TRACED = _once(tracing.trace)
 
 
 @pytest.mark.parametrize(
-    ("options", "device", "message"),
+    ("options", "message"),
     [
-        ({"backend": "tensorrt"}, "cpu", "no backend 'tensorrt'; known: auto, eager"),
-        ({"backend": "openvino"}, "cuda", "runs on the device cpu, not on cuda"),
-        ({"backend": "onnxruntime", "precision": "bf16"}, "cpu", "possible: auto, fp32$"),
+        ({"backend": "tensorrt"}, "no backend 'tensorrt'; known: auto, eager"),
+        (
+            {"backend": "openvino", "device": "cuda"},
+            "openvino runs on the device cpu, not on cuda",
+        ),
+        ({"backend": "onnxruntime", "precision": "bf16", "device": "cpu"}, "possible: auto, fp32$"),
+        ({"precision": "fp8", "device": "cpu", "backend": "eager"}, "'fp8' is not possible"),
     ],
 )
 def test_what_is_not_possible_is_one_line(
-    options: dict[str, str], device: str, message: str
+    options: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(devices, "find", lambda name: name)
     with pytest.raises(ConfigError, match=message):
-        backends.build(_chain(), torch.device(device), **options)
+        backends.build(_pair(_network()), **options)
 
 
 class Asking(nn.Module):
-    """What a trace makes a constant of: it cannot be converted."""
+    """A network of somebody else, which asks for the size."""
 
     def forward(self, image: Tensor) -> Tensor:
         return image * 0.5 if image.shape[-1] > 100 else image
 
 
-def test_what_cannot_be_converted_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"cannot be exported .*; use the backend eager"):
-        backends.build(Chain([Asking()]).eval(), CPU, backend="openvino")
+def test_networks_of_others_are_run_by_torch() -> None:
+    assert backends.build(_pair(Asking()), device="cpu").backend == "eager"
+    assert backends.build(_pair(_network(), Asking()), device="cpu").backend == "eager"
+    with pytest.raises(ConfigError, match=r"does not take Asking, .*; use the backend eager"):
+        backends.build(_pair(Asking()), device="cpu", backend="openvino")
+
+
+def test_what_cannot_be_traced_is_run_by_torch_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = _untraceable()
+    path = tmp_path / "deblurrer.safetensors"
+    options = network.options.model_dump()
+    header = headers.Header(role="deblurrer", network=network.name, options=options)
+    checkpoints.save_network(path, network, header)
+    for source in (network, path):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert backends.build(_pair(source), device="cpu").backend == "eager"
+        (record,) = caplog.records
+        assert "nafnet cannot be traced" in record.getMessage()
+        assert record.getMessage().endswith("going on with the backend eager")
+        with pytest.raises(CheckpointError, match="nafnet cannot be traced"):
+            backends.build(_pair(source), device="cpu", backend="openvino")
 
 
 @pytest.mark.parametrize("factor", [0.8, float("nan")])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_conversion_that_does_something_else_is_refused(precision: str, factor: float) -> None:
-    chain, tolerance = _chain(), backends.converted._TRIAL_TOLERANCE[precision]
-    backends.converted._compare(chain, chain, tolerance)
-    with pytest.raises(CheckpointError, match="answers something else at another size"):
-        backends.converted._compare(
-            lambda tiles: tuple(factor * t for t in chain(tiles)), chain, tolerance
-        )
-
-
-def test_converting_leaves_the_networks_trainable(own_cache: Path) -> None:
-    chain = _chain()
-    chain.networks[0].requires_grad_(False)
-    backends.build(chain, CPU, backend="openvino", precision="fp32")
-    assert [p.requires_grad for p in chain.parameters()] == [
-        trained for network, trained in zip(chain.networks, (False, True), strict=True)
-        for _ in network.parameters()
-    ]  # fmt: skip
-
-
-def test_auto_takes_openvino_for_networks_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "_can_take_over", conftest.can_take_over)
-    assert backends.build(_chain(), CPU).backend == "openvino"
-    assert backends.build(Chain([Asking()]), CPU).backend == "eager"
-    monkeypatch.setattr(backends, "find_spec", lambda _: None)
-    assert backends.build(_chain(), CPU).backend == "eager"
-
-
-def test_auto_goes_on_with_eager_and_says_so_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_graph_that_does_something_else_is_refused(
+    factor: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
-        raise CheckpointError("these networks cannot be converted")
+    load = openvino.load
 
-    monkeypatch.setattr(backends, "_can_take_over", conftest.can_take_over)
-    monkeypatch.setattr(backends.converted, "openvino_restore", fail)
-    with caplog.at_level(logging.WARNING):
-        assert backends.build(_chain(), CPU).backend == "eager"
-    assert [record.getMessage() for record in caplog.records] == [
-        "these networks cannot be converted; went on with the backend eager"
-    ]
+    def other(*arguments: object) -> Callable[[Pixels], Pixels]:
+        run = load(*arguments)
+        return lambda images: np.float32(factor) * run(images)
 
-
-def _note(path: Path) -> None:
-    path.write_text("converted")
-    with (path.parent / "calls").open("a") as file:
-        file.write("x")
+    monkeypatch.setattr(openvino, "load", other)
+    with pytest.raises(CheckpointError, match=r"its graph differs by .* at another size"):
+        tracing.trace(_network())
 
 
-def _make(chain: Chain, write=_note, runtime: str = "1") -> tuple[Path, str]:
-    with cache.model_file(chain, "model.xml", write, runtime=runtime) as path:
-        return path, path.read_text()
+def test_tracing_leaves_the_network_trainable() -> None:
+    network = _network()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    next(network.parameters()).requires_grad_(False)
+    trained = [parameter.requires_grad for parameter in network.parameters()]
+    tracing.trace(network)
+    assert [parameter.requires_grad for parameter in network.parameters()] == trained
+    assert all(isinstance(parameter, nn.Parameter) for parameter in network.parameters())
+    assert all(torch.equal(before[name], after) for name, after in network.state_dict().items())
 
 
-def test_a_conversion_is_made_once(own_cache: Path) -> None:
-    first, _ = _make(_chain())
-
-    def fail(_: Path) -> None:
-        raise AssertionError("converted again")
-
-    assert _make(_chain(), fail)[0] == first
-    assert first.is_relative_to(own_cache)
-    others = [_make(_chain(seed=1))[0], _make(_chain(), runtime="2")[0]]
-    chain = _chain()
-    chain.networks[0].options = chain.networks[0].options.model_copy(update={"blocks": 2})
-    others.append(_make(chain)[0])
-    assert len({first, *others}) == 4
+def test_a_graph_serves_other_weights_of_its_network() -> None:
+    """Weights are its inputs, so that a file holds them once."""
+    graph, other = _TRACED(_network(0)), _network(1)
+    image = _noise(1, 3, 64, 96)
+    found = openvino.load(graph, tracing.weights_of(other), "fp32")(image)
+    np.testing.assert_allclose(found, _expected([other], image)[0], rtol=0, atol=1e-4)
+    assert str(ROOT).encode() not in graph.xml  # nor does it tell where it was made
 
 
-@pytest.mark.parametrize("damage", ["changed", "cut", "missing", "list"])
-def test_a_damaged_conversion_is_made_again(own_cache: Path, damage: str) -> None:
-    path, _ = _make(_chain())
-    match damage:
-        case "changed":
-            path.write_text("converteD")
-        case "cut":
-            path.write_text("conv")
-        case "missing":
-            path.unlink()
-        case _:
-            (path.parent / "sha256.json").write_text("[]")
-    assert _make(_chain()) == (path, "converted")
-    assert json.loads((path.parent / "sha256.json").read_text())
-    assert [folder.name for folder in own_cache.iterdir()] == [path.parent.name]
+def test_a_graph_whose_weights_are_not_there_is_one_line() -> None:
+    graph, weights = _TRACED(_network()), dict(tracing.weights_of(_network()))
+    name = next(iter(weights))
+    with pytest.raises(CheckpointError, match="do not fit") as error:
+        openvino.load(graph, {**weights, name: np.zeros(99, np.float32)}, "fp32")
+    assert "\n" not in str(error.value)
+    del weights[name]
+    with pytest.raises(CheckpointError, match=f"asks for weights '{name}' that are not there"):
+        openvino.load(graph, weights, "fp32")
+    with pytest.raises(CheckpointError, match="do not fit") as error:
+        openvino.load(replace(graph, xml=b"<net"), weights, "fp32")
+    assert "\n" not in str(error.value)
 
 
-def test_what_fails_half_way_leaves_nothing(own_cache: Path) -> None:
-    def fail(path: Path) -> None:
-        path.write_text("half")
-        raise CheckpointError("cannot")
-
-    with pytest.raises(CheckpointError):
-        _make(_chain(), fail)
-    assert list(own_cache.iterdir()) == []
-
-
-def test_two_processes_at_once_share_one_conversion(own_cache: Path) -> None:
-    """The second renames while the first's is there."""
-
-    def slow(path: Path) -> None:
-        _make(_chain())
-        _note(path)
-
-    path, content = _make(_chain(), slow)
-    assert content == "converted"
-    assert [folder.name for folder in own_cache.iterdir()] == [path.parent.name]
-
-
-def test_networks_that_weights_do_not_tell_are_not_kept(own_cache: Path) -> None:
-    path, _ = _make(Chain([Asking()]))
-    assert not path.exists()
-    assert not own_cache.exists()
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("BLUR2BLUR_CACHE", str(tmp_path / "file"))
-    assert _make(_chain())[1] == "converted"
-    assert "cannot keep converted networks" in caplog.text
-
-
-def test_the_oldest_conversions_are_forgotten(
-    own_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cache, "_KEPT", 2)
-    paths = [_make(_chain(seed))[0] for seed in range(3)]
-    assert [path.exists() for path in paths] == [False, True, True]
+def test_the_weights_that_ship_hold_the_graphs_of_their_networks() -> None:
+    image = _noise(1, 3, 64, 96)
+    for role in ROLES:
+        names = [name for name, entry in zoo.ENTRIES.items() if entry.role == role]
+        for name in names:
+            engine = backends.build([(role, name)], device="cpu", precision="fp32")
+            eager = backends.build([(role, name)], device="cpu", backend="eager", precision="fp32")
+            assert (engine.backend, eager.backend) == ("openvino", "eager")
+            found, expected = engine.restore(image)[0], eager.restore(image)[0]
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+            assert engine.size_rule == eager.size_rule
 
 
 def test_out_of_memory_is_told_by_an_errors_cause_too() -> None:

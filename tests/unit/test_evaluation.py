@@ -7,25 +7,25 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 import skimage.data
-import torch
-from torch import Tensor
 
-from blur2blur import evaluation, tensors
+from blur2blur import evaluation, images
 from blur2blur.errors import DataError, InputError
-from blur2blur.evaluation import report
+from blur2blur.evaluation import compare, report
 from blur2blur.evaluation.report import Comparison, Score, write_report
 from blur2blur.statistics import image_quality
+from blur2blur.tiling import Pixels
 
-LARGE = torch.from_numpy(skimage.data.chelsea().copy()).permute(2, 0, 1).float() / 255
-TRUTH = LARGE[:, 100:140, 120:180]
+LARGE = skimage.data.chelsea().astype(np.float32) / np.float32(255)
+TRUTH = LARGE[100:140, 120:180]
 
 
-def _noisy(sigma: float, truth: Tensor = TRUTH) -> Tensor:
-    torch.manual_seed(0)
-    noisy = (truth + sigma * torch.randn_like(truth)).clamp(0, 1)
-    return (noisy * 255).round() / 255  # what a file can hold
+def _noisy(sigma: float, truth: Pixels = TRUTH) -> Pixels:
+    noise = np.random.default_rng(0).standard_normal(truth.shape, np.float32)
+    noisy = np.clip(truth + np.float32(sigma) * noise, 0, 1)
+    return np.rint(noisy * 255) / np.float32(255)  # what a file can hold
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
     """Outputs, truth and inputs of two photographs; the outputs of another suffix."""
     outputs, truth, inputs = (tmp_path / name for name in ("outputs", "truth", "inputs"))
     for name in ("one", "sub/two"):
-        tensors.write_rgb(outputs / f"{name}.tif", _noisy(0.05))
-        tensors.write_rgb(truth / f"{name}.png", TRUTH)
-        tensors.write_rgb(inputs / f"{name}.png", _noisy(0.1))
+        images.write_rgb(outputs / f"{name}.tif", _noisy(0.05))
+        images.write_rgb(truth / f"{name}.png", TRUTH)
+        images.write_rgb(inputs / f"{name}.png", _noisy(0.1))
     return outputs, truth, inputs
 
 
@@ -44,15 +44,15 @@ def test_numbers_are_those_of_the_metrics(folders: tuple[Path, Path, Path]) -> N
     assert [row.name for row in measured.rows] == ["one", "sub/two"]
     assert measured.problems == []
     for score, sigma in zip(measured.means, (0.1, 0.05), strict=True):
-        truth = (TRUTH * 255).round() / 255
-        assert score.psnr_db == pytest.approx(float(image_quality.psnr_db(_noisy(sigma), truth)))
-        assert score.ssim == pytest.approx(float(image_quality.ssim(_noisy(sigma), truth)))
+        truth = np.rint(TRUTH * 255) / np.float32(255)
+        assert score.psnr_db == pytest.approx(image_quality.psnr_db(_noisy(sigma), truth))
+        assert score.ssim == pytest.approx(image_quality.ssim(_noisy(sigma), truth))
     assert [score.method for score in measured.means] == ["input", "output"]
 
 
 def test_means_are_over_images(folders: tuple[Path, Path, Path]) -> None:
     outputs, truth, _ = folders
-    tensors.write_rgb(outputs / "one.tif", _noisy(0.2))
+    images.write_rgb(outputs / "one.tif", _noisy(0.2))
     measured = evaluation.evaluate(outputs, truth)
     values = [row.scores[0].psnr_db for row in measured.rows]
     assert values[0] < values[1] - 5
@@ -63,12 +63,12 @@ def test_what_cannot_be_measured_is_listed(folders: tuple[Path, Path, Path]) -> 
     outputs, truth, inputs = folders
     (inputs / "one.png").unlink()
     for name in ("larger", "broken", "tiny", "alone"):
-        tensors.write_rgb(outputs / f"{name}.png", TRUTH[:, :10] if name == "tiny" else TRUTH)
+        images.write_rgb(outputs / f"{name}.png", TRUTH[:10] if name == "tiny" else TRUTH)
         if name != "alone":
-            tensors.write_rgb(inputs / f"{name}.png", TRUTH)
-            tensors.write_rgb(truth / f"{name}.png", TRUTH[:, :10] if name == "tiny" else TRUTH)
-    tensors.write_rgb(truth / "larger.png", LARGE)
-    tensors.write_rgb(truth / "unmade.png", TRUTH)
+            images.write_rgb(inputs / f"{name}.png", TRUTH)
+            images.write_rgb(truth / f"{name}.png", TRUTH[:10] if name == "tiny" else TRUTH)
+    images.write_rgb(truth / "larger.png", LARGE)
+    images.write_rgb(truth / "unmade.png", TRUTH)
     (truth / "broken.png").write_bytes(b"no image")
     measured = evaluation.evaluate(outputs, truth, inputs)
     assert [row.name for row in measured.rows] == ["one", "sub/two"]
@@ -87,7 +87,7 @@ def test_what_cannot_be_measured_is_listed(folders: tuple[Path, Path, Path]) -> 
 
 def test_converted_images_are_shown_not_measured(folders: tuple[Path, Path, Path]) -> None:
     outputs, truth, inputs = folders
-    tensors.write_rgb(outputs / "converted" / "one.tif", TRUTH)
+    images.write_rgb(outputs / "converted" / "one.tif", TRUTH)
     measured = evaluation.evaluate(outputs, truth, inputs)
     assert measured.problems == []
     assert list(measured.rows[0].files) == ["input", "output", "converted", "truth"]
@@ -103,10 +103,10 @@ def test_folders_that_cannot_be_compared_are_refused(
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no images in"):
         evaluation.evaluate(outputs, tmp_path / "empty")
-    tensors.write_rgb(tmp_path / "other" / "three.png", TRUTH)
+    images.write_rgb(tmp_path / "other" / "three.png", TRUTH)
     with pytest.raises(DataError, match=r"such as one, sub/two and three"):
         evaluation.evaluate(outputs, tmp_path / "other")
-    tensors.write_rgb(truth / "one.bmp", TRUTH)
+    images.write_rgb(truth / "one.bmp", TRUTH)
     with pytest.raises(DataError, match="share a name"):
         evaluation.evaluate(outputs, truth)
 
@@ -120,7 +120,7 @@ def test_report_folder_inside_a_folder_that_is_read_is_refused(tmp_path: Path) -
 
 def test_files_hold_the_numbers(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     outputs, truth, inputs = folders
-    tensors.write_rgb(outputs / "one.tif", TRUTH)  # equal to the truth: infinite PSNR
+    images.write_rgb(outputs / "one.tif", TRUTH)  # equal to the truth: infinite PSNR
     measured = evaluation.evaluate(outputs, truth, inputs)
     evaluation.write(measured, tmp_path / "report")
     content = json.loads((tmp_path / "report" / "scores.json").read_text())
@@ -185,8 +185,8 @@ def test_page_loads_nothing_but_its_pictures(tmp_path: Path) -> None:
     for figure in figures:
         pictures = json.loads(figure["data-pictures"] or "")
         assert list(pictures) == ["input", "known-only", "blur2blur"]
-        loaded = tensors.read_rgb(folder / unquote(pictures["input"]))
-        torch.testing.assert_close(loaded, _noisy(0.1))
+        loaded = images.read_rgb(folder / unquote(pictures["input"]))
+        np.testing.assert_allclose(loaded, _noisy(0.1), atol=1e-6)
     sources = [image["src"] or "" for image in page.all("img")]
     assert all((folder / unquote(source)).is_file() for source in sources)
     assert "://" not in (folder / "re port.html").read_text()
@@ -229,7 +229,7 @@ def test_large_pictures_are_written_as_jpeg(
 def test_page_of_many_images_shows_some(
     folders: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "MAX_COMPARISONS", 1)
+    monkeypatch.setattr(compare, "MAX_COMPARISONS", 1)
     evaluation.write(evaluation.evaluate(*folders), tmp_path / "report")
     page = _Page(tmp_path / "report" / "report.html")
     assert len(page.all("figure")) == 1

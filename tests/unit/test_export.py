@@ -8,21 +8,26 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
-from blur2blur.inference.quiet_openvino import load_openvino
 from torch import Tensor, nn
 
 from blur2blur import networks
 from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError, InputError
 from blur2blur.inference import Pipeline
-from blur2blur.inference.exporting import read, write
+from blur2blur.inference.backends import exported
+from blur2blur.inference.backends import openvino as openvino_runtime
+from blur2blur.inference.backends.quiet_openvino import load_openvino
+from blur2blur.inference.exporting import write
 from blur2blur.inference.exporting.chain import Chain
-from blur2blur.networks import ImageNetwork, SizeRule
+from blur2blur.networks import ImageNetwork
+from blur2blur.tiling import Pixels, SizeRule
 from blur2blur.weights import checkpoints, headers, zoo
 
 openvino = load_openvino()
@@ -42,6 +47,10 @@ def _network(name: str, **options: object) -> ImageNetwork:
             if not parameter.any():
                 parameter.normal_(std=0.2)
     return network
+
+
+def _noise(height: int, width: int) -> Pixels:
+    return np.random.default_rng(0).random((height, width, 3), np.float32)
 
 
 def _mimo(**options: object) -> ImageNetwork:
@@ -96,8 +105,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _open(path: Path):
     """The rule and the function of a file; torch's own file is loaded by torch itself."""
     if path.suffix != ".pt2":
-        network = read.load(path)
-        return network.size_rule, network
+        file = exported.load(path)
+        return file.size_rule, lambda image: tuple(map(torch.from_numpy, file.run(image.numpy())))
     extra = {headers.HEADER_KEY: ""}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -162,7 +171,7 @@ def test_a_file_tells_what_it_is_without_blur2blur(weights: Path):
             for role in ("converter", "deblurrer")
         },
         "known_blur": "known-small",
-        "version": read.load(weights / "both.onnx").header.version,
+        "version": exported.load(weights / "both.onnx").header.version,
     }
     model = openvino.Core().read_model(weights / "deblurrer.xml")
     assert json.loads(model.get_rt_info(["blur2blur"]).value)["outputs"] == ["deblurred"]
@@ -172,26 +181,45 @@ def test_a_file_tells_what_it_is_without_blur2blur(weights: Path):
 def test_a_pipeline_takes_an_exported_deblurrer(weights: Path, file: str):
     options = {"device": "cpu", "precision": "fp32", "tile_px": 64, "overlap_px": 32}
     converter = weights / "converter.safetensors"
-    image = torch.rand(3, 75, 101)
-    original = Pipeline.from_files(converter, weights / "deblurrer.safetensors", **options)
-    exported_one = Pipeline.from_files(converter, weights / file, **options)
-    torch.testing.assert_close(exported_one(image), original(image), rtol=0, atol=1e-4)
-    assert Pipeline.from_files(None, weights / file).precision == "fp32"
+    image = _noise(75, 101)
+    original = Pipeline(weights / "deblurrer.safetensors", converter, **options)
+    exported_one = Pipeline(weights / file, converter, **options)
+    np.testing.assert_allclose(exported_one(image), original(image), rtol=0, atol=1e-4)
+    assert Pipeline(weights / file, device="cpu").precision == "fp32"
 
 
 def test_a_pipeline_takes_an_exported_converter_and_both_in_one(weights: Path):
-    image = torch.rand(3, 45, 30)
-    pair = Pipeline.from_files(weights / "converter.onnx", weights / "deblurrer.onnx")
-    fused = Pipeline.from_files(None, weights / "both.onnx")
-    torch.testing.assert_close(fused(image), pair(image), rtol=0, atol=1e-4)
+    image = _noise(45, 30)
+    pair = Pipeline(weights / "deblurrer.onnx", weights / "converter.onnx", device="cpu")
+    fused = Pipeline(weights / "both.onnx", device="cpu")
+    assert (fused.backend, fused.tile_px) == ("onnxruntime", 768)
+    np.testing.assert_allclose(fused(image), pair(image), rtol=0, atol=1e-4)
+    one, other = fused.run(image), pair.run(image)
+    np.testing.assert_allclose(one.deblurred, other.deblurred, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("file", ["deblurrer.onnx", "deblurrer.xml"])
+def test_threads_may_share_an_exported_file(weights: Path, file: str):
+    pipeline = Pipeline(weights / file, device="cpu", tile_px=64, overlap_px=32)
+    images = [_noise(40 + 9 * number, 90) for number in range(8)]
+    expected = [pipeline(image) for image in images]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(pipeline, images))
+    for result, alone in zip(found, expected, strict=True):
+        np.testing.assert_allclose(result, alone, rtol=0, atol=1e-6)
+
+
+def test_an_exported_file_beside_what_torch_alone_runs_is_refused(weights: Path):
+    with pytest.raises(ConfigError, match=r"deblurrer.onnx, one is exported and one for torch"):
+        Pipeline(weights / "deblurrer.onnx", Least(), device="cpu")
 
 
 def test_known_blurs_of_exported_files_are_compared(
     weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     other = _save(tmp_path / "other.safetensors", _resnet(), "converter", known={"source": "pairs"})
-    Pipeline.from_files(other, weights / "deblurrer.onnx")
-    assert "undoes 'known-small'" in caplog.text
+    Pipeline(weights / "deblurrer.onnx", other, device="cpu")
+    assert "the deblurrer undoes ('pairs', 'known-small')" in caplog.text
 
 
 def _foreign(path: Path) -> None:
@@ -239,7 +267,7 @@ def wrong(weights: Path, tmp_path: Path) -> Path:
         ("outputs.onnx", "damaged or changed"),
         ("later.onnx", "another version of blur2blur"),
         ("converter.onnx", "is a converter, not a deblurrer"),
-        ("program.pt2", "can run code"),
+        ("program.pt2", "not '.pt2'"),
         ("lonely.xml", "needs its weights"),
         ("short.xml", "is damaged"),
         ("damaged.xml", "is damaged"),
@@ -249,7 +277,7 @@ def test_a_wrong_file_is_one_clear_line(
     wrong: Path, file: str, message: str, capfd: pytest.CaptureFixture[str]
 ):
     with pytest.raises(CheckpointError, match=message) as error:
-        Pipeline.from_files(None, wrong / file)
+        Pipeline(wrong / file, device="cpu")
     assert file in str(error.value)
     assert "\n" not in str(error.value)
     assert capfd.readouterr().err == ""
@@ -257,19 +285,20 @@ def test_a_wrong_file_is_one_clear_line(
 
 def test_both_in_one_beside_a_converter_is_refused(weights: Path):
     with pytest.raises(ConfigError, match="converts as well"):
-        Pipeline.from_files(weights / "converter.safetensors", weights / "both.onnx")
+        Pipeline(weights / "both.onnx", weights / "converter.safetensors", device="cpu")
 
 
 @pytest.mark.parametrize("error", [0.01, float("nan")])
 def test_a_file_with_other_numbers_is_not_kept(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: float
 ):
-    forward = read.ExportedNetwork.forward
+    runner = openvino_runtime.runner
 
-    def wrong(self: read.ExportedNetwork, image: Tensor) -> tuple[Tensor, ...]:
-        return tuple(result + error for result in forward(self, image))
+    def wrong(compiled: object) -> Callable[[Pixels], tuple[Pixels, ...]]:
+        run = runner(compiled)
+        return lambda images: tuple(result + np.float32(error) for result in run(images))
 
-    monkeypatch.setattr(read.ExportedNetwork, "forward", wrong)
+    monkeypatch.setattr(openvino_runtime, "runner", wrong)
     with pytest.raises(CheckpointError, match=rf"differ by {error} .* 0.0001 is allowed"):
         write.export(str(weights / "deblurrer.safetensors"), tmp_path / "x.xml")
     assert list(tmp_path.iterdir()) == []
@@ -323,22 +352,21 @@ def test_what_cannot_be_asked_for(
         ("onnx", "x.onnx"),
         ("onnxscript", "x.onnx"),
         ("onnxruntime", "x.onnx"),
-        ("openvino", "x.xml"),
     ],
 )
 def test_a_missing_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, out: str
 ):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigError, match=rf"need {package}: pip install 'blur2blur\[export\]'"):
+    with pytest.raises(ConfigError, match=rf"needs {package}: pip install '.*\[export\]'"):
         write.export(zoo.DEFAULT_DEBLURRER, tmp_path / out)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_loading_names_the_missing_extra(weights: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ConfigError, match=r"pip install 'blur2blur\[export\]'"):
-        Pipeline.from_files(None, weights / "deblurrer.onnx")
+    with pytest.raises(ConfigError, match=r"onnxruntime: pip install '.*\[export\]'"):
+        Pipeline(weights / "deblurrer.onnx", device="cpu")
 
 
 def test_nothing_reports_its_use(tmp_path: Path):
@@ -347,11 +375,11 @@ def test_nothing_reports_its_use(tmp_path: Path):
     code = """
 import sys
 from blur2blur import Pipeline
-assert Pipeline.from_files(deblurrer="known-blur-small", backend="openvino").backend == "openvino"
+assert Pipeline(backend="openvino").backend == "openvino"
 assert "openvino_telemetry" not in sys.modules
 """
-    cache = {"BLUR2BLUR_CACHE": str(tmp_path / "cache"), "HOME": str(tmp_path / "home")}
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **cache})
+    home = {"HOME": str(tmp_path / "home")}
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **home})
     assert list((tmp_path / "home").iterdir()) == []
 
 
@@ -394,4 +422,4 @@ def test_what_the_frontend_cannot_convert_goes_through_onnx(
 
     monkeypatch.setattr(openvino.frontend.FrontEnd, "convert", fail)
     write.write_openvino(Chain([_resnet()]).eval(), tmp_path / "x.xml")
-    assert read.load(tmp_path / "x.xml").header.outputs == ("deblurred",)
+    assert exported.load(tmp_path / "x.xml").header.outputs == ("deblurred",)

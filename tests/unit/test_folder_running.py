@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from blur2blur import images, tensors
+from blur2blur import images
 from blur2blur.errors import CheckpointError, InputError
 from blur2blur.images import Raster
 from blur2blur.inference import Pipeline, folder
@@ -224,7 +224,7 @@ def test_whatever_stops_it_leaves_whole_files_and_no_thread(
     assert threading.active_count() == threads
     (output,) = (tmp_path / "out").iterdir()  # no temporary file either
     assert output.name == "a.png"
-    assert tensors.read_rgb(output).shape == (3, 10, 16)
+    assert images.read_rgb(output).shape == (10, 16, 3)
 
 
 def test_a_mistake_of_ours_while_writing_is_not_swallowed(

@@ -83,7 +83,7 @@ def test_size_rule_is_true(tmp_path: Path) -> None:
 
 def test_pipeline_takes_the_file(tmp_path: Path) -> None:
     path = _save(tmp_path / "net.pth", _nafnet().state_dict())
-    pipeline = Pipeline.from_files(deblurrer=path, device="cpu", precision="fp32")
+    pipeline = Pipeline(path, device="cpu", precision="fp32")
     image = torch.rand(3, 37, 31)
     padded = pad_to_rule(image[None], pipeline.size_rule)
     with torch.inference_mode():

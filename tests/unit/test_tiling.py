@@ -1,15 +1,18 @@
 """Tiling: exact for functions that fit into the overlap, seamless for those that do not."""
 
 import itertools
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
 from blur2blur import tiling
 from blur2blur.errors import ConfigError
+from blur2blur.tiling import Pixels, SizeRule
 
 AWKWARD = [
     (1, 1),
@@ -22,18 +25,22 @@ AWKWARD = [
 ]
 
 
-def _identity(tiles: Tensor) -> Tensor:
+def _noise(*shape: int) -> Pixels:
+    return np.random.default_rng(0).random(shape, np.float32)
+
+
+def _identity(tiles: Pixels) -> Pixels:
     return tiles
 
 
 @pytest.mark.parametrize(("height", "width"), AWKWARD)
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_identity_returns_the_image_exactly(height: int, width: int, batch_size: int) -> None:
-    image = torch.rand(2, 3, height, width)
+    image = _noise(height, width, 3)
     result = tiling.process_tiles(
         image, _identity, tile_px=64, overlap_px=16, align=8, batch_size=batch_size
     )
-    assert torch.equal(result, image)
+    assert np.array_equal(result, image)
 
 
 @settings(max_examples=60, deadline=None)
@@ -47,23 +54,23 @@ def test_identity_returns_the_image_exactly(height: int, width: int, batch_size:
 def test_identity_for_any_geometry(
     height: int, width: int, tile: int, overlap: int, align: int
 ) -> None:
-    image = torch.rand(1, 2, height, width)
+    image = _noise(height, width, 2)
     options = {"tile_px": tile, "overlap_px": overlap, "align": align}
     try:
         result = tiling.process_tiles(image, _identity, **options)
     except ConfigError:
         assert tile // align * align - -(-overlap // align) * align < align
     else:
-        assert torch.equal(result, image)
+        assert np.array_equal(result, image)
 
 
 @pytest.mark.parametrize(("height", "width"), AWKWARD)
 def test_the_result_may_be_written_over_the_image(height: int, width: int) -> None:
-    image = torch.rand(1, 3, height, width)
+    image = _noise(height, width, 3)
     options = {"tile_px": 64, "overlap_px": 16, "align": 8}
-    expected = tiling.process_tiles(image, torch.neg, **options)
-    assert tiling.process_tiles(image, torch.neg, out=image, **options) is image
-    assert torch.equal(image, expected)
+    expected = tiling.process_tiles(image, np.negative, **options)
+    assert tiling.process_tiles(image, np.negative, out=image, **options) is image
+    assert np.array_equal(image, expected)
 
 
 @settings(max_examples=60, deadline=None)
@@ -93,10 +100,10 @@ def test_plan_covers_the_axis_on_the_grid(length: int, tile: int, overlap: int, 
 
 def test_weights_sum_to_one() -> None:
     """Each tile in turn answers 1 where all others answer 0: the merged images are the weights."""
-    image = torch.zeros(1, 1, 75, 120)
+    image = np.zeros((75, 120, 1), np.float32)
     options = {"tile_px": 40, "overlap_px": 20}
     count = len(tiling.plan_axis(75, **options)) * len(tiling.plan_axis(120, **options))
-    total = torch.zeros_like(image)
+    total = np.zeros_like(image)
     for chosen in range(count):
         calls = iter(range(count))
         weight = tiling.process_tiles(
@@ -106,13 +113,24 @@ def test_weights_sum_to_one() -> None:
         )
         assert weight.min() >= 0
         total += weight
-    torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(total, 1, rtol=0, atol=1e-6)
 
 
-def _network() -> nn.Module:
+def _of_tiles(network: nn.Module) -> Callable[[Pixels], Pixels]:
+    """Return a network as a function of tiles N h w C."""
+
+    @torch.inference_mode()
+    def run(tiles: Pixels) -> Pixels:
+        images = torch.from_numpy(np.ascontiguousarray(tiles.transpose(0, 3, 1, 2)))
+        return network(images).numpy().transpose(0, 2, 3, 1)
+
+    return run
+
+
+def _network() -> Callable[[Pixels], Pixels]:
     """Stride 4 inside, receptive field radius below 24 pixels, zero padding at its borders."""
     torch.manual_seed(0)
-    return nn.Sequential(
+    network = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.GELU(),
         nn.Conv2d(8, 8, 4, stride=4),
@@ -122,26 +140,24 @@ def _network() -> nn.Module:
         nn.ConvTranspose2d(8, 4, 4, stride=4),
         nn.Conv2d(4, 5, 3, padding=1),
     )
+    return _of_tiles(network)
 
 
-@torch.inference_mode()
 def test_tiled_equals_untiled_where_the_overlap_exceeds_the_receptive_field() -> None:
     network = _network()
-    image = torch.rand(2, 3, 180, 132)
+    image = _noise(180, 132, 3)
     tiled = tiling.process_tiles(image, network, tile_px=96, overlap_px=64, align=4, batch_size=4)
-    torch.testing.assert_close(tiled, network(image), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(tiled, network(image[None])[0], rtol=0, atol=1e-5)
 
 
-@torch.inference_mode()
 def test_a_grid_that_is_not_aligned_would_differ() -> None:
     """Guards the test above: without `align` the stride falls on other pixels."""
     network = _network()
-    image = torch.rand(1, 3, 88, 132)
+    image = _noise(88, 132, 3)
     tiled = tiling.process_tiles(image, network, tile_px=94, overlap_px=66, align=2)
-    assert (tiled - network(image)).abs().max() > 1e-3
+    assert np.abs(tiled - network(image[None])[0]).max() > 1e-3
 
 
-@torch.inference_mode()
 def test_too_narrow_an_overlap_leaves_no_seam() -> None:
     """The error at a passage between tiles changes slowly from pixel to pixel."""
     reach = 20
@@ -149,14 +165,15 @@ def test_too_narrow_an_overlap_leaves_no_seam() -> None:
     nn.init.zeros_(shift_blur.weight)
     # one-sided: the right border of a tile is dark where the left border of the next is not
     nn.init.constant_(shift_blur.weight[..., reach, reach:], 1 / (reach + 1))
-    image = 0.5 + 0.5 * torch.rand(1, 1, 40, 150)
-    whole = shift_blur(image)
+    blur = _of_tiles(shift_blur)
+    image = 0.5 + 0.5 * _noise(40, 150, 1)
+    whole = blur(image[None])[0]
 
     def steepest(overlap: int) -> float:
-        tiled = tiling.process_tiles(image, shift_blur, tile_px=80, overlap_px=overlap)
-        error = (tiled - whole)[..., :-reach]
-        assert error.abs().max() > 0.1  # the overlap is indeed too narrow
-        return float(error.diff(dim=-1).abs().max())
+        tiled = tiling.process_tiles(image, blur, tile_px=80, overlap_px=overlap)
+        error = (tiled - whole)[:, :-reach]
+        assert np.abs(error).max() > 0.1  # the overlap is indeed too narrow
+        return float(np.abs(np.diff(error, axis=1)).max())
 
     assert steepest(overlap=0) > 0.5
     assert steepest(overlap=24) < 0.1
@@ -165,20 +182,20 @@ def test_too_narrow_an_overlap_leaves_no_seam() -> None:
 def test_memory_is_bounded_by_the_tile() -> None:
     sizes: list[tuple[int, ...]] = []
 
-    def function(tiles: Tensor) -> Tensor:
+    def function(tiles: Pixels) -> Pixels:
         sizes.append(tuple(tiles.shape))
         return tiles
 
     told: list[tuple[int, int]] = []
     tiling.process_tiles(
-        torch.rand(1, 3, 300, 500),
+        _noise(300, 500, 3),
         function,
         tile_px=64,
         overlap_px=8,
         batch_size=2,
         on_tile=lambda done, total: told.append((done, total)),
     )
-    assert all(n <= 2 and max(h, w) <= 64 for n, _, h, w in sizes)
+    assert all(n <= 2 and max(h, w) <= 64 for n, h, w, _ in sizes)
     assert told[-1][0] == told[-1][1] == sum(size[0] for size in sizes)
 
 
@@ -186,3 +203,45 @@ def test_memory_is_bounded_by_the_tile() -> None:
 def test_impossible_geometry_is_refused(tile: int, overlap: int) -> None:
     with pytest.raises(ConfigError, match=r"tile .* overlap"):
         tiling.plan_axis(100, tile_px=tile, overlap_px=overlap)
+
+
+def test_a_guide_is_cut_into_the_cells_of_each_tile() -> None:
+    """Each cell of the guide says where it lies; each tile must be given its own."""
+    height, width, align = 90, 70, 4
+    rows, columns = np.arange(-(-height // align)), np.arange(-(-width // align))
+    guide = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=2).astype(np.float32)
+    places = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=2)
+
+    def of_cells(tiles: Pixels, cells: Pixels) -> Pixels:
+        spread = cells.repeat(align, axis=1).repeat(align, axis=2)
+        return spread[:, : tiles.shape[1], : tiles.shape[2]]
+
+    options = {"tile_px": 32, "overlap_px": 8, "align": align, "batch_size": 2}
+    result = tiling.process_tiles(_noise(height, width, 3), of_cells, guide=guide, **options)
+    np.testing.assert_array_equal(result, places // align)
+
+
+@pytest.mark.parametrize(("height", "width"), [(0, 8), (8, 0)])
+def test_an_image_without_pixels_is_refused(height: int, width: int) -> None:
+    with pytest.raises(ConfigError, match=f"{width} x {height} pixels"):
+        tiling.process_tiles(_noise(height, width, 3), _identity, tile_px=16, overlap_px=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    multiple=st.sampled_from([1, 4, 16]),
+    minimum=st.sampled_from([1, 8, 32]),
+)
+def test_padding_meets_the_rule_and_keeps_what_was_there(
+    height: int, width: int, multiple: int, minimum: int
+) -> None:
+    rule = SizeRule(multiple=multiple, minimum=minimum)
+    tiles = _noise(2, height, width, 3)
+    padded = tiling.pad_to_rule(tiles, rule)
+    for side, before in zip(padded.shape[1:3], (height, width), strict=True):
+        assert side % multiple == 0
+        assert minimum <= side
+        assert before <= side < max(before, minimum) + multiple
+    assert np.array_equal(padded[:, :height, :width], tiles)

@@ -9,13 +9,13 @@ from time import sleep
 
 import numpy as np
 import pytest
-import torch
 
 from blur2blur import networks
 from blur2blur.errors import Blur2BlurError, ConfigError, InputError
 from blur2blur.inference import Pipeline
 from blur2blur.inference.video import clips, codecs
 from blur2blur.inference.video.codecs import CODECS, Quality
+from blur2blur.tiling import Pixels
 
 av = pytest.importorskip("av")
 made_clips = pytest.importorskip("made_clips")
@@ -33,13 +33,13 @@ def identity() -> Pipeline:
 class StandIn:
     """A pipeline that does one thing to frames, at full size."""
 
-    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(self, function: Callable[[Pixels], Pixels]) -> None:
         self._function = function
 
-    def choose_factor(self, _frame: torch.Tensor) -> int:
+    def choose_factor(self, _frame: Pixels) -> int:
         return 1
 
-    def __call__(self, pixels: torch.Tensor, *, factor: int) -> torch.Tensor:
+    def process(self, pixels: Pixels, *, factor: int) -> Pixels:
         assert factor == 1
         return self._function(pixels)
 
@@ -51,12 +51,12 @@ class Brighter(StandIn):
         super().__init__(self._brighter)
         self.alive, self.most_alive, self.lock = 0, 0, threading.Lock()
 
-    def _brighter(self, pixels: torch.Tensor) -> torch.Tensor:
-        for tensor in (pixels, result := (pixels + 0.1).clamp(0, 1)):
+    def _brighter(self, pixels: Pixels) -> Pixels:
+        for array in (pixels, result := np.clip(pixels + np.float32(0.1), 0, 1)):
             with self.lock:
                 self.alive += 1
                 self.most_alive = max(self.most_alive, self.alive)
-            weakref.finalize(tensor, self._died)
+            weakref.finalize(array, self._died)
         return result
 
     def _died(self) -> None:
@@ -122,23 +122,23 @@ def test_an_identity_gives_back_every_sample_and_tag(
 
 def test_networks_see_the_colours_that_a_viewer_sees(tmp_path: Path):
     """The frames were made of RGB scenes, by FFmpeg; chroma at full size, so nothing blurs it."""
-    seen: list[torch.Tensor] = []
+    seen: list[Pixels] = []
 
-    def look(pixels: torch.Tensor) -> torch.Tensor:
+    def look(pixels: Pixels) -> Pixels:
         seen.append(pixels)
         return pixels
 
     bars = np.zeros((48, 64, 3), np.uint8)
     for number, colour in enumerate([(200, 30, 30), (30, 200, 30), (30, 30, 200), (90, 90, 90)]):
         bars[:, 16 * number : 16 * (number + 1)] = colour
-    expected = torch.from_numpy(bars).permute(2, 0, 1) / 255
+    expected = bars / np.float32(255)
     for matrix, full in ((1, False), (6, False), (6, True), (9, True)):
         source = made_clips.make(
             tmp_path / f"{matrix}{full}.mkv", pixels="yuv444p", matrix=matrix, full_range=full,
             pictures=[bars] * made_clips.FRAMES,
         )  # fmt: skip
         clips.process(StandIn(look), source, tmp_path / "out.mkv", quality=LOSSLESS)
-        assert (seen[0] - expected).abs().max() < 3 / 255
+        assert np.abs(seen[0] - expected).max() < 3 / 255
         seen.clear()
 
 
@@ -291,7 +291,7 @@ def test_an_interruption_leaves_nothing(tmp_path: Path):
     source = made_clips.make(tmp_path / "in.mp4")
     seen = 0
 
-    def interrupted(pixels: torch.Tensor) -> torch.Tensor:
+    def interrupted(pixels: Pixels) -> Pixels:
         nonlocal seen
         seen += 1
         if seen == 5:
@@ -305,13 +305,13 @@ def test_an_interruption_leaves_nothing(tmp_path: Path):
 
 def test_no_more_than_three_frames_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Though encoding is slow: one is computed, one encoded; input and output of each."""
-    add_change = clips.video_colour.add_change
+    add_change = clips.colour.add_change
 
-    def slow(*arguments: object) -> list[torch.Tensor]:
+    def slow(*arguments: object) -> list[Pixels]:
         sleep(0.05)
         return add_change(*arguments)
 
-    monkeypatch.setattr(clips.video_colour, "add_change", slow)
+    monkeypatch.setattr(clips.colour, "add_change", slow)
     pipeline = Brighter()
     source = made_clips.make(tmp_path / "in.mkv")
     done: list[tuple[int, int | None]] = []

@@ -1,5 +1,6 @@
 """Deblurring at a smaller size: geometry, choice of the size, and what is refused."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,10 +8,15 @@ from torch import Tensor, nn
 from blur2blur.errors import ConfigError, InputError
 from blur2blur.inference import Pipeline, blur_extent, working_scale
 from blur2blur.inference.video import clips
-from blur2blur.networks import BlurExtent, SizeRule
-from blur2blur.networks.blur_extent import BlurExtentOptions
+from blur2blur.tiling import Pixels, SizeRule
+from blur2blur.weights import zoo
+from blur2blur.weights.loading import load_blur_extent
 
 RULE = SizeRule(multiple=16, minimum=16)
+
+
+def noise(*shape: int) -> Pixels:
+    return np.random.default_rng(0).random(shape, np.float32)
 
 
 class Brighten(nn.Module):
@@ -35,43 +41,43 @@ def pipeline(*modules: nn.Module, **options: object) -> Pipeline:
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("size", [(64, 96), (61, 83)])
 def test_what_is_not_changed_is_returned_exactly(size: tuple[int, int], factor: int):
-    image = torch.rand(2, 3, *size)
+    image = noise(*size, 3)
     same = working_scale.at_scale(image, factor, lambda small: small, out=None)
-    torch.testing.assert_close(same, image, rtol=0, atol=0)
+    np.testing.assert_array_equal(same, image)
 
 
 def test_the_change_alone_is_enlarged_and_lies_where_it_was_made():
-    image = torch.rand(1, 3, 60, 90) * 0.5
-    x, y = torch.meshgrid(torch.arange(30.0), torch.arange(20.0), indexing="xy")
-    slope = (x + y) / 200
+    image = noise(60, 90, 3) * np.float32(0.5)
+    row, column = np.mgrid[:20, :30]
+    slope = ((row + column) / 200).astype(np.float32)[..., None]
 
-    def tilt(small: Tensor) -> Tensor:
+    def tilt(small: Pixels) -> Pixels:
         return small + slope
 
     tilted = working_scale.at_scale(image, 3, tilt, out=None)
-    column, row = torch.meshgrid(torch.arange(90.0), torch.arange(60.0), indexing="xy")
-    expected = ((column - 1) + (row - 1)) / 3 / 200  # the middle of three pixels is the small one
-    inside = (..., slice(9, -9), slice(9, -9))
+    row, column = np.mgrid[:60, :90]
+    # the middle of three pixels is the small one
+    expected = np.tile((((column - 1) + (row - 1)) / 3 / 200)[..., None], (1, 1, 3))
+    inside = (slice(9, -9), slice(9, -9))
     # bicubic interpolation nearly keeps slopes; half a pixel of shift would be 1/1200
-    torch.testing.assert_close(
-        (tilted - image)[inside], expected.expand_as(image)[inside], atol=5e-4, rtol=0
-    )
+    np.testing.assert_allclose((tilted - image)[inside], expected[inside], atol=5e-4, rtol=0)
 
 
 def test_in_bands_as_at_once(monkeypatch: pytest.MonkeyPatch):
-    image = torch.rand(1, 3, 70, 41)
-    change = torch.rand(1, 6, 35, 21) - 0.5
+    image = noise(70, 41, 3)
+    change = noise(35, 21, 6) - np.float32(0.5)
 
-    def process(small: Tensor) -> Tensor:
-        return small.repeat(1, 2, 1, 1) + change
+    def process(small: Pixels) -> Pixels:
+        return np.tile(small, 2) + change
 
     whole = working_scale.at_scale(image, 2, process, out=None)
     monkeypatch.setattr(working_scale, "_BAND_ROWS", 6)
-    torch.testing.assert_close(working_scale.at_scale(image, 2, process, out=None), whole)
-    target = image.clone()
-    only = working_scale.at_scale(target, 2, lambda small: process(small)[:, :3], out=target)
+    in_bands = working_scale.at_scale(image, 2, process, out=None)
+    np.testing.assert_allclose(in_bands, whole, rtol=0, atol=1e-6)
+    target = image.copy()
+    only = working_scale.at_scale(target, 2, lambda small: process(small)[..., :3], out=target)
     assert only is target
-    torch.testing.assert_close(target, whole[:, :3])
+    np.testing.assert_allclose(target, whole[..., :3], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("scale", "seen"), [("1", (64, 96)), ("1/2", (32, 48)), ("1/4", (16, 32))])
@@ -91,7 +97,7 @@ def test_images_of_one_batch_may_have_scales_of_their_own(monkeypatch: pytest.Mo
     factors = iter([1, 2])
     monkeypatch.setattr(both, "choose_factor", lambda _: next(factors))
     image = torch.rand(2, 3, 64, 64) * 0.8
-    torch.testing.assert_close(both(image, out=image), image)
+    torch.testing.assert_close(both(image), image + 0.1)
     assert network.seen == [(64, 64), (32, 32)]
 
 
@@ -124,21 +130,20 @@ def test_an_image_too_small_for_the_scale_is_refused_in_one_line():
         pipeline(Brighten(0.1), scale="1/5")
 
 
-class Wide(BlurExtent):
+class Wide:
     """Finds an extent of 12 px at every size."""
 
     def __init__(self) -> None:
-        super().__init__(BlurExtentOptions(widths=(4, 4, 4, 4), blocks=0))
         self.seen: list[tuple[int, ...]] = []
 
-    def forward(self, image: Tensor) -> Tensor:
-        self.seen.append(tuple(image.shape))
-        return torch.tensor([13.0]).log2().expand(len(image), 2)
+    def __call__(self, images: Pixels) -> Pixels:
+        self.seen.append(images.shape)
+        return np.full((len(images), 2), np.log2(13), np.float32)
 
 
 def test_where_nothing_tells_the_extent_it_is_zero():
     network = Wide()
-    for image in (torch.full((3, 300, 300), 0.5), torch.rand(3, 20, 400)):
+    for image in (np.full((300, 300, 3), 0.5, np.float32), noise(20, 400, 3)):
         assert blur_extent.estimate_px(network, image) == 0
     assert network.seen == []
 
@@ -147,17 +152,17 @@ def test_extents_beyond_what_the_network_knows_are_read_at_a_smaller_size(
     monkeypatch: pytest.MonkeyPatch,
 ):
     network = Wide()
-    image = torch.rand(3, 600, 700)
+    image = noise(600, 700, 3)
     assert blur_extent.estimate_px(network, image) == pytest.approx(12, rel=1e-5)
     monkeypatch.setattr(blur_extent, "RELIABLE_PX", 10.0)
     assert blur_extent.estimate_px(network, image) == pytest.approx(48, rel=1e-5)
 
 
 def test_the_busiest_patches_are_asked():
-    image = torch.full((3, 256, 512), 0.5)
-    image[:, 128:, 256:384] = torch.rand(3, 128, 128)
+    image = np.full((256, 512, 3), 0.5, np.float32)
+    image[128:, 256:384] = noise(128, 128, 3)
     (patch,) = blur_extent.busiest_patches(image)
-    torch.testing.assert_close(patch, image[:, 128:, 256:384])
+    np.testing.assert_array_equal(patch, image[128:, 256:384])
 
 
 def test_a_scene_keeps_the_scale_of_its_first_frame(monkeypatch: pytest.MonkeyPatch):
@@ -165,6 +170,15 @@ def test_a_scene_keeps_the_scale_of_its_first_frame(monkeypatch: pytest.MonkeyPa
     factors = iter([2, 4])
     monkeypatch.setattr(runner, "choose_factor", lambda _: next(factors))
     scenes = clips.Scenes(runner)
-    first, second = torch.rand(3, 64, 64) * 0.3, torch.rand(3, 64, 64) * 0.3 + 0.6
-    frames = [first, (first + 0.02).clamp(0, 1), second, second]
+    first = noise(64, 64, 3) * np.float32(0.3)
+    second = first + np.float32(0.6)
+    frames = [first, first + np.float32(0.02), second, second]
     assert [scenes.factor(frame) for frame in frames] == [2, 2, 4, 4]
+
+
+def test_the_estimator_that_ships_gives_what_its_network_gives():
+    """Its graph is another writing of the network's, in the same file."""
+    patches = noise(3, 3, 64, 64)
+    with torch.inference_mode():
+        expected = load_blur_extent(zoo.DEFAULT_BLUR_EXTENT)(torch.from_numpy(patches))
+    np.testing.assert_allclose(blur_extent.load_estimator()(patches), expected, atol=1e-4)

@@ -54,9 +54,15 @@ def unpack(image: "AnyImage") -> tuple[list[Pixels], Callable[[list[Pixels]], An
     if isinstance(image, np.ndarray):
         pixels, back = _of_array(image)
         return [pixels], lambda results: back(results[0])
-    if type(image).__module__.partition(".")[0] == "torch":
+    if _is_tensor(image):
         return _of_tensor(image)
     raise InputError(f"an image is {_KINDS}, not a {type(image).__name__}")
+
+
+def _is_tensor(image: object) -> bool:
+    """Tell whether it is a tensor of torch, or of a class made of it, without loading torch."""
+    kinds = type(image).__mro__
+    return ("torch", "Tensor") in {(kind.__module__, kind.__name__) for kind in kinds}
 
 
 def _of_array(values: NDArray[Any]) -> tuple[Pixels, Callable[[Pixels], NDArray[Any]]]:
@@ -69,7 +75,8 @@ def _of_array(values: NDArray[Any]) -> tuple[Pixels, Callable[[Pixels], NDArray[
     whole = values if values.ndim == 3 else values[..., None]
     colours = 1 if channels < 3 else 3
     pixels = np.empty((*shape[:2], 3), np.float32)
-    pixels[...] = whole[..., :colours]
+    with np.errstate(over="ignore"):  # what is infinite then is out of range
+        pixels[...] = whole[..., :colours]
     if np.issubdtype(kind, np.integer):
         pixels /= np.float32(np.iinfo(kind).max)
     else:

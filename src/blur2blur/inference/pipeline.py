@@ -60,7 +60,7 @@ class Pipeline:
         backend: what runs it.
         precision: in which precision.
         size_rule: the image sides that the networks accept.
-        tile_px: longest side of a tile.
+        tile_px: longest side of a tile; smaller once memory did not suffice.
     """
 
     def __init__(
@@ -303,6 +303,8 @@ class _WithinMemory:
                 smaller,
             )
             self._tile_px = smaller
+            # the next image need not find it out anew
+            self._pipeline.tile_px = min(self._pipeline.tile_px, smaller)
 
     def _divided(self, tile: Pixels) -> Pixels:
         return tiling.process_tiles(

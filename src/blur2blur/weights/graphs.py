@@ -80,10 +80,13 @@ def read(path: Path) -> WeightFile:
 def _graph(path: Path, text: str) -> Graph:
     try:
         stored = json.loads(text)
+        rule = SizeRule(multiple=int(stored["multiple"]), minimum=int(stored["minimum"]))
+        if min(rule.multiple, rule.minimum) < 1:
+            raise ValueError(f"{rule} allows no image")
         return Graph(
             xml=_unpacked(stored["xml"]),
             constants=_unpacked(stored["constants"]),
-            size_rule=SizeRule(multiple=int(stored["multiple"]), minimum=int(stored["minimum"])),
+            size_rule=rule,
         )
     except (ValueError, KeyError, TypeError, zlib.error, RecursionError) as error:
         raise CheckpointError(

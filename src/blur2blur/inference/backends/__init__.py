@@ -32,6 +32,7 @@ Backend = Literal["auto", "eager", "compile", "onnxruntime", "openvino"]
 
 _TILE_PX = 768
 _TRACING = "blur2blur.inference.exporting.tracing"
+_CHECKPOINTS = "blur2blur.weights.checkpoints"
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +95,11 @@ def build(
         if all(engine is not None for engine in engines):
             return _chained([engine for engine in engines if engine is not None])
     if any(map(_is_exported, sources)):
-        raise ConfigError(f"exported files run on the device cpu, not on {device}")
+        raise ConfigError(
+            f"exported files run on the device cpu, not on {device}"
+            if device != "cpu"
+            else f"of {_named(sources)}, one is exported and one for torch alone; export both"
+        )
     torch_networks = extras.load(
         "blur2blur.inference.backends.torch_networks",
         extra="train",
@@ -128,28 +133,22 @@ def _on_cpu(
             restore=file.run,
             known_blur=file.header.known_blur,
         )
-    try:
-        found = _graph(role, source)
-    except CheckpointError as error:
-        if backend == "openvino" or isinstance(source, str | Path):
-            raise
-        _log.warning("%s; went on with the backend eager", error)
-        return None
+    found = _graph(role, source, backend)
     if found is None:
-        if backend == "openvino":
-            raise ConfigError(
-                f"the backend openvino does not take {_named([(role, source)])}, a network of "
-                "another project; use the backend eager"
-            )
         return None
     graph, weights, known_blur = found
     possible = ["bf16", "fp32"] if openvino.computes_bf16() else ["fp32"]
     chosen = choose_precision(precision, possible, where="cpu, openvino")
+    try:
+        run = openvino.load(graph, weights, chosen)
+    except CheckpointError as error:
+        name = _named([(role, source)])
+        raise CheckpointError(f"{name}: {error}; take another copy of the file") from error
     return Engine(
         backend="openvino",
         precision=chosen,
         size_rule=graph.size_rule,
-        restore=partial(_single, openvino.load(graph, weights, chosen)),
+        restore=partial(_single, run),
         known_blur=known_blur,
     )
 
@@ -158,15 +157,17 @@ def _single(run: Callable[[Pixels], Pixels], images: Pixels) -> tuple[Pixels, ..
     return (run(images),)
 
 
-def _graph(role: str, source: "Source") -> tuple[Graph, Weights, str | None] | None:
-    """Return a network's graph, weights and known blur; None where it is not of this project."""
+def _graph(role: str, source: "Source", backend: str) -> tuple[Graph, Weights, str | None] | None:
+    """Return a network's graph, weights and known blur; None where only torch can run it."""
     if not isinstance(source, str | Path):
         tracing = extras.load(_TRACING, extra="train", purpose="a module of torch")
-        found = tracing.of_module(source)
-        return found and (*found, None)
+        if not tracing.is_ours(source):
+            return _left_to_torch(source, backend)
+        graph = _or_none(partial(tracing.trace, source), backend)
+        return graph and (graph, tracing.weights_of(source), None)
     path = zoo.resolve(str(source), role=role)
     if not is_ours(path):
-        return None
+        return _left_to_torch(source, backend)
     file = graphs.read(path)
     if file.header.role != role:
         raise CheckpointError(
@@ -175,8 +176,29 @@ def _graph(role: str, source: "Source") -> tuple[Graph, Weights, str | None] | N
     graph = file.graph
     if graph is None:
         purpose = f"{path} lacks the graph that the CPU's runtime runs; making it"
-        graph = extras.load(_TRACING, extra="train", purpose=purpose).of_file(path)
-    return graph, file.weights, zoo.known_blur(file.header)
+        network = extras.load(_CHECKPOINTS, extra="train", purpose=purpose).load_any(path)[0]
+        trace = extras.load(_TRACING, extra="train", purpose=purpose).trace
+        graph = _or_none(partial(trace, network), backend)
+    return graph and (graph, file.weights, zoo.known_blur(file.header))
+
+
+def _left_to_torch(source: "Source", backend: str) -> None:
+    if backend == "openvino":
+        raise ConfigError(
+            f"the backend openvino does not take {_named([('', source)])}, a network of another "
+            "project; use the backend eager"
+        )
+
+
+def _or_none(trace: Callable[[], Graph], backend: str) -> Graph | None:
+    """Return a graph; None where there can be none, which is told, unless it is insisted on."""
+    try:
+        return trace()
+    except CheckpointError as error:
+        if backend == "openvino":
+            raise
+        _log.warning("%s; going on with the backend eager", error)
+        return None
 
 
 def _chained(engines: Sequence[Engine]) -> Engine:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from blur2blur.errors import CheckpointError
@@ -29,11 +28,12 @@ _TRIAL_SIDES_PX = (96, 160)
 
 
 def trace(network: Network) -> Graph:
-    """Return the graph of a network on the CPU, in evaluation mode; it runs as the network does.
+    """Return the graph of a network, which is left on the CPU, in evaluation mode.
 
     Raises:
         CheckpointError: the network cannot be traced, or the graph does something else.
     """
+    network.cpu().eval()
     state = network.state_dict()
     names, rule = list(state), network.size_rule
 
@@ -52,20 +52,14 @@ def trace(network: Network) -> Graph:
     return graph
 
 
-def of_module(module: nn.Module) -> tuple[Graph, Weights] | None:
-    """Return graph and weights of a network of ours; None for any other module.
-
-    Raises CheckpointError as `trace`.
-    """
-    if not isinstance(module, ImageNetwork):
-        return None
-    network = module.cpu().eval()
-    return trace(network), {name: _values(tensor) for name, tensor in network.state_dict().items()}
+def is_ours(module: nn.Module) -> bool:
+    """Tell whether it is a network that `trace` takes."""
+    return isinstance(module, ImageNetwork)
 
 
-def of_file(path: Path) -> Graph:
-    """Return the graph of a weight file of ours that has none; raises as `attach_graph`."""
-    return trace(load_any(path)[0])
+def weights_of(network: nn.Module) -> Weights:
+    """Return weights by name, in float32."""
+    return {name: tensor.detach().float().numpy() for name, tensor in network.state_dict().items()}
 
 
 def attach_graph(path: Path) -> None:
@@ -75,7 +69,7 @@ def attach_graph(path: Path) -> None:
         CheckpointError: as `checkpoints.load_any` and `trace`.
         InputError: the file cannot be written.
     """
-    graphs.attach(path, of_file(path))
+    graphs.attach(path, trace(load_any(path)[0]))
 
 
 def _result(network: Network, image: Tensor) -> Tensor:
@@ -153,15 +147,10 @@ def example(rule: SizeRule) -> Tensor:
 def _compare(network: Network, graph: Graph) -> None:
     rng = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, *graph.size_rule.padded(*_TRIAL_SIDES_PX), generator=rng)
-    weights = {name: _values(tensor) for name, tensor in network.state_dict().items()}
-    found = openvino.load(graph, weights, "fp32")(image.numpy())
+    found = openvino.load(graph, weights_of(network), "fp32")(image.numpy())
     difference = np.abs(_result(network, image).numpy() - found).max()
     if not difference <= TOLERANCE:  # not the largest above it: NaN is not
         raise CheckpointError(
             f"{network.name} cannot be traced: its graph differs by {difference:.2g} at another "
             "size"
         )
-
-
-def _values(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().float().numpy()

@@ -155,7 +155,7 @@ def metadata_segments(
     segments, notes = b"", ()
     if exif_block and len(exif_block) + len(exif.PREFIX) > MOST_SEGMENT_BYTES:
         exif_block = exif.without_maker_note(exif_block)
-        notes += ("the maker's note was left out: JPEG holds 64 kB of EXIF",)
+        notes += ("EXIF was written without the maker's note: JPEG holds 64 kB of it",)
     if exif_block and len(exif_block) + len(exif.PREFIX) <= MOST_SEGMENT_BYTES:
         segments += _segment(_APP1, exif.PREFIX + exif_block)
     elif exif_block:

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, SEPARATED = 0, 1, 2, 5
-_LZW, _DEFLATES, _FLOAT_PREDICTOR = 5, (8, 32946), 3
+_DEFLATES, _FLOAT_PREDICTOR = (8, 32946), 3
+_OF_LIBTIFF = (5, 34925, 50000)  # LZW, LZMA, Zstandard
 # what tifffile and this file decode; the rest (JPEG, fax...) is Pillow's
-_COMPRESSIONS = frozenset({1, _LZW, 32773, *_DEFLATES})
+_COMPRESSIONS = frozenset({1, 32773, *_DEFLATES, *_OF_LIBTIFF})
 _PREMULTIPLIED, _ALPHA = 1, 2
 _FLOAT_RANGE = (-0.1, 1.1)
 _MOST_CHANNELS = 32
@@ -144,6 +145,7 @@ def _divided(colour: Values, alpha: Values) -> Values:
 
 
 def _from_floats(values: NDArray[Any]) -> NDArray[np.uint16]:
+    values = values.astype(np.float32)  # half precision ends at 65504
     least, most = float(values.min()), float(values.max())
     if not (least >= _FLOAT_RANGE[0] and most <= _FLOAT_RANGE[1]):
         raise InputError(
@@ -155,7 +157,7 @@ def _from_floats(values: NDArray[Any]) -> NDArray[np.uint16]:
 
 def _array(data: bytes, page: "TiffPage") -> NDArray[Any]:
     """Return all channels, `H W C`, in memory of their own."""
-    if page.compression == _LZW or page.predictor == _FLOAT_PREDICTOR:
+    if page.compression in _OF_LIBTIFF or page.predictor == _FLOAT_PREDICTOR:
         values = _decoded_segments(data, page)
     else:
         values = page.asarray()
@@ -196,8 +198,8 @@ def _decoded_segments(data: bytes, page: "TiffPage") -> NDArray[Any]:
 def _plain(segment: bytes, page: "TiffPage", *, row_bytes: int, rows: int) -> NDArray[np.uint8]:
     """Decompress one strip or tile."""
     size = row_bytes * rows
-    if page.compression == _LZW:
-        plain = _by_libtiff(segment, row_bytes=row_bytes, rows=rows)
+    if page.compression in _OF_LIBTIFF:
+        plain = _by_libtiff(segment, page.compression, row_bytes=row_bytes, rows=rows)
     elif page.compression in _DEFLATES:
         plain = zlib.decompressobj().decompress(segment, size)
     else:
@@ -207,10 +209,10 @@ def _plain(segment: bytes, page: "TiffPage", *, row_bytes: int, rows: int) -> ND
     return np.frombuffer(plain, np.uint8)
 
 
-def _by_libtiff(segment: bytes, *, row_bytes: int, rows: int) -> bytes:
-    """Decompress LZW: Pillow is given the bytes as the one strip of a grey picture."""
+def _by_libtiff(segment: bytes, compression: int, *, row_bytes: int, rows: int) -> bytes:
+    """Decompress bytes: Pillow is given them as the one strip of a grey picture."""
     header = Header("<", False, 8)
-    tags = {256: row_bytes, 257: rows, 258: 8, 259: _LZW, 262: 1, 277: 1, 278: rows}
+    tags = {256: row_bytes, 257: rows, 258: 8, 259: compression, 262: 1, 277: 1, 278: rows}
     entries = {tag: ifd.new_entry(header, 4, value) for tag, value in tags.items()}
     entries[279] = ifd.new_entry(header, 4, len(segment))
     entries[273] = ifd.new_entry(header, 4, 0)

@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: install install-dev demo test lint clean
+.PHONY: install install-dev demo test lint docs clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("blur2blur needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
@@ -14,11 +14,17 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	touch $@
 
+$(VENV)/.installed-demo: $(VENV)/.installed
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[demo]'
+	touch $@
+
 install: $(VENV)/.installed
+
+install-demo: $(VENV)/.installed-demo
 
 install-dev: $(VENV)/.installed-dev
 
-demo: install
+demo: install-demo
 	$(BIN)/python benchmarks/demo.py --out demo
 
 test: install-dev
@@ -29,6 +35,10 @@ lint: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+docs: install-dev
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --site-dir build/site
 
 clean:
 	rm -rf $(VENV) demo

@@ -117,9 +117,9 @@ def run_seed(folder: Path, seed: int, overrides: list[str]) -> Scores:
         checked.run.steps,
         folder / "converter",
     )
-    known_only = Pipeline.from_files()
-    generic = Pipeline.from_files(zoo.DEFAULT_CONVERTER)
-    blur2blur = Pipeline.from_files(folder / "converter" / "last.safetensors")
+    known_only = Pipeline(converter=None)
+    generic = Pipeline()
+    blur2blur = Pipeline(converter=folder / "converter" / "last.safetensors")
     scores: Scores = {method: {"psnr_db": [], "ssim": []} for method in METHODS}
     paths = images.find_images(data / "testA")
     for path in track(paths, "deblurring the held-out photographs", console=console):

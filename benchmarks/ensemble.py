@@ -100,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     print(describe())
     pipelines = {
-        ensemble: Pipeline.from_files(options.converter, options.deblurrer, ensemble=ensemble)
+        ensemble: Pipeline(options.deblurrer, options.converter, ensemble=ensemble)
         for ensemble in ("none", "x8")
     }
     camera = Camera(load_camera(options.camera))

@@ -102,13 +102,13 @@ def enlarged(image: Tensor, size: tuple[int, int]) -> Tensor:
 def load(root: Path, options: argparse.Namespace) -> Pipeline:
     """Return the pipeline; the time that it takes does not depend on what weights have learned."""
     if options.network is None:
-        return Pipeline.from_files(options.converter, options.deblurrer)
+        return Pipeline(options.deblurrer, options.converter)
     network = networks.build(options.network)
     header = headers.Header(
         role="deblurrer", network=options.network, options=network.options.model_dump()
     )
     checkpoints.save_network(root / "untrained.safetensors", network, header)
-    return Pipeline.from_files(options.converter, root / "untrained.safetensors")
+    return Pipeline(root / "untrained.safetensors", options.converter)
 
 
 def measure(pipeline: Pipeline, jobs: Sequence[folder.Job]) -> dict[str, object]:

@@ -147,9 +147,7 @@ def main() -> None:
         pair, _, files = text.partition("=")
         converter, deblurrer = files.split(",")
         for scale in options.scale or ["auto"]:
-            pipeline = Pipeline.from_files(
-                None if converter == "none" else converter, deblurrer, scale=scale
-            )
+            pipeline = Pipeline(deblurrer, None if converter == "none" else converter, scale=scale)
             for name, pairs in chosen:
                 scores += measure(name, pairs, pipeline, pair, scale)
     report(scores)

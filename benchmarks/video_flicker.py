@@ -100,10 +100,8 @@ def main() -> None:
     print(describe() + f", PyAV {av.__version__}")
     camera = None if options.camera == "none" else Camera(load_camera(options.camera))
     pipelines = {
-        options.deblurrer: Pipeline.from_files(None, options.deblurrer),
-        f"{options.converter}, {options.deblurrer}": Pipeline.from_files(
-            options.converter, options.deblurrer
-        ),
+        options.deblurrer: Pipeline(options.deblurrer, None),
+        f"{options.converter}, {options.deblurrer}": Pipeline(options.deblurrer, options.converter),
     }
     print("noise | networks | input flicker | output flicker | ratio | seconds per frame")
     for noise in options.noise:

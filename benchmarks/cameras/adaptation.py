@@ -82,7 +82,7 @@ def run(scale: Scale, camera: methods.Camera, variant: Variant, test: str) -> Ro
     started = time.monotonic()
     launch.train_converter(data, checked, folder / "run", methods.quiet)
     minutes = (time.monotonic() - started) / 60
-    pipeline = Pipeline.from_files(folder / "run" / "last.safetensors", aware, **methods.EXACT)
+    pipeline = Pipeline(aware, folder / "run" / "last.safetensors", **methods.EXACT)
     measured = measure.measure(
         {"blur2blur": pipeline}, camera.data / test, scale.known_camera, folder / test
     )

@@ -55,16 +55,16 @@ class Camera:
     def pipelines(self) -> dict[str, Pipeline]:
         """Return what each trained method makes of a photograph."""
         known = loading.load_deblurrer(self.shared["known-only"])
-        made = {"known-only": Pipeline(known, **EXACT)}
+        made = {"known-only": Pipeline(known, None, **EXACT)}
         aware = self._best("camera-aware")
-        made["camera-aware"] = Pipeline.from_files(deblurrer=aware, **EXACT)
-        made["generic"] = Pipeline.from_files(self.shared["generic"], aware, **EXACT)
+        made["camera-aware"] = Pipeline(aware, None, **EXACT)
+        made["generic"] = Pipeline(aware, self.shared["generic"], **EXACT)
         for method in ("blur2blur", "reference"):
             if self._best(method).exists():
-                made[method] = Pipeline.from_files(self._best(method), aware, **EXACT)
+                made[method] = Pipeline(aware, self._best(method), **EXACT)
         if self._best("finished").exists():
             finished, converter = self._best("finished"), self._best("blur2blur")
-            made["finished"] = Pipeline.from_files(converter, finished, **EXACT)
+            made["finished"] = Pipeline(finished, converter, **EXACT)
         for method in ("direct", "cyclegan", "upper-bound"):
             if self._best(method).exists():
                 role = "converter" if method == "cyclegan" else "deblurrer"

@@ -15,11 +15,10 @@ from typing import Any
 
 import torch
 from benchmarks.inference.cases import build, photograph
-from blur2blur.inference.backends.eager import eager_restore
-from blur2blur.inference.quiet_openvino import load_openvino
 from torch import Tensor, nn
 
-from blur2blur.inference.backends.precision import DTYPES
+from blur2blur.inference.backends import torch_networks
+from blur2blur.inference.backends.quiet_openvino import load_openvino
 from blur2blur.inference.exporting.chain import Chain
 from blur2blur.inference.exporting.write import write_openvino
 
@@ -72,11 +71,13 @@ def _torch_layers(
     chain: Chain, precision: str, image: Tensor, repeats: int
 ) -> dict[str, Layers]:  # fmt: skip
     """Return operations, bytes and seconds (mean of `repeats`) by kind of layer."""
-    restore = eager_restore(chain, torch.device("cpu"), precision)
-    restore(image)
+    networks = [("deblurrer", network) for network in chain.networks]
+    options = {"device": "cpu", "backend": "eager", "precision": precision}
+    restore, pixels = torch_networks.build(networks, **options).restore, image.numpy()
+    restore(pixels)
     layers: dict[str, Layers] = defaultdict(Layers)
     started: dict[nn.Module, float] = {}
-    width = DTYPES.get(precision, torch.float32).itemsize
+    width = {"fp32": 4, "bf16": 2}[precision]  # bytes of a value
 
     def before(layer: nn.Module, _: tuple[Tensor, ...]) -> None:
         started[layer] = time.perf_counter()
@@ -100,7 +101,7 @@ def _torch_layers(
             layer.register_forward_hook(after)
     begun = time.perf_counter()
     for _ in range(repeats):
-        restore(image)
+        restore(pixels)
     whole = (time.perf_counter() - begun) / repeats
     layers[OTHER].seconds = whole - sum(each.seconds for each in layers.values())
     return dict(layers)

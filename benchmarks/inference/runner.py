@@ -19,7 +19,7 @@ from benchmarks.inference import cases, commands, peaks, report, roofline
 from benchmarks.inference.cases import BASELINE, NETWORKS, PARTS, SIZES, WAYS, Case
 
 from blur2blur.files import write_text
-from blur2blur.inference.backends.precision import cpu_computes_bf16
+from blur2blur.inference.backends.openvino import computes_bf16
 from blur2blur.inference.exporting.chain import Chain
 
 # Of the memory that is free, what a measurement may be expected to need.
@@ -50,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> None:
         return
     found = _peaks(options.out, device, options.peak_seconds)
     if options.roofline:
-        precision = "bf16" if cpu_computes_bf16() else "fp32"
+        precision = "bf16" if computes_bf16() else "fp32"
         rows = roofline.measure(options.networks[0], precision, options.tile or 448, found)
         _write_rows(options.out / "roofline.json", described, rows)
         print(report.table(rows, ROOFLINE_COLUMNS))
@@ -176,7 +176,7 @@ def _possible_ways(device: str) -> list[str]:
     """Return the ways that run here; compiling takes minutes and is left to be asked for."""
     if device == "cuda":
         return [BASELINE, "eager-fp32", "eager-bf16", "eager-fp16"]
-    half = cpu_computes_bf16()
+    half = computes_bf16()
     cpu = [
         name for name, way in WAYS.items() if way.precision != "fp16" and way.backend != "compile"
     ]
@@ -187,7 +187,7 @@ def _peaks(out: Path, device: str, seconds_each: float) -> dict[str, float]:
     path = out / "peaks.json"
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8"))
-    half = device == "cuda" or cpu_computes_bf16()
+    half = device == "cuda" or computes_bf16()
     precisions = ("fp32", "bf16", "fp16")[: 3 if device == "cuda" else 2 if half else 1]
     found = peaks.measure(precisions, torch.device(device), seconds_each)
     write_text(path, json.dumps(found, indent=1) + "\n")

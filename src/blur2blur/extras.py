@@ -8,24 +8,47 @@ from urllib.parse import unquote, urlparse
 
 from blur2blur.errors import ConfigError
 
+EXTRAS = {
+    "torch": "train",
+    "torchvision": "train",
+    "lightning": "train",
+    "torchmetrics": "train",
+    "tensorboard": "train",
+    "cv2": "train",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxruntime": "export",
+    "av": "video",
+    "spandrel": "zoo",
+}
+"""Package -> the extra it comes with."""
 
-def load(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import a module of an extra.
+
+def load(module: str, *, purpose: str) -> ModuleType:
+    """Import a package of an extra, or a module of ours that imports one.
 
     Args:
         module: its name.
-        extra: what it comes with.
         purpose: what needs it, as the beginning of a sentence.
 
     Raises:
-        ConfigError: it is not installed; tells the command that installs it.
+        ConfigError: the package is not installed; tells the command that installs it.
     """
     try:
         return import_module(module)
     except ImportError as error:
-        if error.name is not None and error.name.partition(".")[0] == "blur2blur":
+        missing = explained(error, purpose=purpose)
+        if missing is None:
             raise
-        raise ConfigError(f"{purpose} needs {error.name or module}: {install(extra)}") from error
+        raise missing from error
+
+
+def explained(error: ImportError, *, purpose: str) -> ConfigError | None:
+    """Return what to tell of an import that failed; None where no extra would mend it."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return None
+    return ConfigError(f"{purpose} needs {package}: {install(EXTRAS[package])}")
 
 
 def install(extra: str) -> str:

@@ -7,14 +7,16 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import platformdirs
+
 from blur2blur.errors import InputError
 
 
 def cache_folder() -> Path:
-    """Return where files lie that can be made again: BLUR2BLUR_CACHE, or a user's usual place."""
+    """Return where files lie that can be made again: BLUR2BLUR_CACHE, or the system's place."""
     if named := os.environ.get("BLUR2BLUR_CACHE"):
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "blur2blur"
+    return platformdirs.user_cache_path("blur2blur")
 
 
 @contextmanager

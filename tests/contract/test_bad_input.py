@@ -63,7 +63,7 @@ READS_DATA: dict[str, Callable[[str], list[str]]] = {
     "train converter": lambda data: train("converter", data=data),
 }
 READS_PHOTOS: dict[str, Callable[[str], list[str]]] = {
-    "split": lambda photos: ["data", "split", photos, "-o", "out"],
+    "split": lambda photos: ["data", "split", photos, "-o", "out", "--ratio", "6:4"],
     "synth": lambda photos: ["blur", "synth", photos, "-o", "out", "--camera", "known-small"],
     "deblur": deblur,
     "evaluate": lambda photos: ["evaluate", photos, "--truth", "photos", "-o", "out"],

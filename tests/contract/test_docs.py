@@ -256,7 +256,7 @@ def test_an_exported_network_runs_as_documented_without_torch(place):
     code += "import sys\nassert not {'torch', 'blur2blur'} & sys.modules.keys()\n"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=folder)
     photograph = tensors.read_rgb(folder / "photo.jpg")
-    pipeline = Pipeline.from_files(deblurrer=zoo.DEFAULT_DEBLURRER, device="cpu", precision="fp32")
+    pipeline = Pipeline(zoo.DEFAULT_DEBLURRER, None, device="cpu", precision="fp32")
     sharp = tensors.read_rgb(folder / "sharp.png")
     torch.testing.assert_close(sharp, pipeline(photograph), rtol=0, atol=0.51 / 255)
 

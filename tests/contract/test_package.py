@@ -33,7 +33,8 @@ PUBLIC = [
     "load_kernel_extractor",
     "transfer_blur",
 ]
-HEAVY = {"torch", "torchvision", "lightning", "numpy", "cv2", "PIL", "skimage", "torchmetrics"}
+TORCH = {"torch", "torchvision", "lightning", "torchmetrics", "scipy", "skimage"}
+HEAVY = TORCH | {"numpy", "cv2", "PIL", "openvino"}
 
 
 def surface(command: Any = None, name: str = "blur2blur") -> dict[str, list[str]]:
@@ -71,6 +72,16 @@ def test_import_is_quiet_and_light(module: str):
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
     )
     assert HEAVY & set(result.stdout.split()) == set()
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["Pipeline", "evaluate"])
+def test_what_deblurs_and_measures_loads_no_torch(name: str):
+    code = f"import sys; from blur2blur import {name}; print(*sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert TORCH & set(result.stdout.split()) == set()
     assert result.stderr == ""
 
 

@@ -1,5 +1,6 @@
 """Which files belong together, and what is said about a folder that is not the layout."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,30 @@ def test_wrong_folders_say_the_way_out(tmp_path: Path):
         layout.find(make(tmp_path / "misnamed", "train_A/1.png"))
     with pytest.raises(DataError, match="phone does; give that folder"):
         layout.find(make(tmp_path / "above", "phone/trainA/1.png").parent / "above")
+
+
+@pytest.mark.parametrize(
+    ("blurry", "sharp"),
+    [("input", "target"), ("lq", "gt"), ("blur", "sharp"), ("train/Input", "train/Target")],
+)
+def test_pairs_of_others_are_named_and_their_links_work(tmp_path: Path, blurry: str, sharp: str):
+    root = make(tmp_path / "my set", f"{blurry}/1.png", f"{sharp}/1.png", "test/x.txt")
+    with pytest.raises(DataError, match=r"pairs of a known blur.*trainC.*trainD") as caught:
+        layout.find(root)
+    command = str(caught.value).split("link them: ")[1]
+    subprocess.run(command.replace("DATA", str(tmp_path / "data")), shell=True, check=True)
+    assert len(layout.find(tmp_path / "data").known_pairs()) == 1
+
+
+def test_pairs_by_scene_are_named_training_first(tmp_path: Path):
+    scenes = [f"{part}/{scene}" for part in ("test", "train") for scene in ("s1", "s2")]
+    root = make(tmp_path, *(f"{scene}/{side}/1.png" for scene in scenes for side in ("blur", "gt")))
+    with pytest.raises(DataError, match=r"train/s1/blur and .* 3 more folders.*data import"):
+        layout.find(root)
+
+
+def test_what_lies_beside_is_skipped_by_name(tmp_path: Path):
+    found = layout.find(
+        make(tmp_path, "trainA/1.png", "trainA/2.heic", "split.json", "photos/1.png")
+    )
+    assert {one.path.name for one in found.skipped} == {"2.heic", "split.json", "photos"}

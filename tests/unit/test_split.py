@@ -37,8 +37,12 @@ def save(path: Path, pixels: np.ndarray, taken: datetime | None = None) -> None:
     Image.fromarray(pixels).save(path, exif=block.tobytes())
 
 
-def make_plan(folder: Path, share: float = 0.6, gap_seconds: float = 30.0) -> split.Plan:
-    sources = split.find_sources(folder, folder.parent / "out")
+def find_sources(folder: Path, out: Path) -> tuple[Path, ...]:
+    return split.find_sources(folder, out, lambda: None).photographs
+
+
+def make_plan(folder: Path, share: float | None = 0.6, gap_seconds: float = 30.0) -> split.Plan:
+    sources = find_sources(folder, folder.parent / "out")
     return split.plan(
         folder, sources, blurry_share=share, gap_seconds=gap_seconds, advance=lambda: None
     )
@@ -48,22 +52,31 @@ def names(plan: split.Plan, side: split.Side) -> set[str]:
     return {file.source.name for file in plan.on(side)}
 
 
-class TestSharpestPart:
+class TestEdgeSharpness:
     def test_falls_with_blur(self):
-        values = [measure.sharpest_part(scene(1, blur)) for blur in (0, 1, 2, 4)]
+        values = [measure.edge_sharpness(scene(1, blur)) for blur in (0, 1, 2, 4)]
         assert values == sorted(values, reverse=True)
+
+    def test_does_not_follow_contrast(self):
+        edges = np.kron(np.random.default_rng(0).integers(0, 2, (8, 8)), np.ones((24, 24)))
+        values = [
+            measure.edge_sharpness(np.full((192, 192, 3), 60 + edges[..., None] * height, np.uint8))
+            for height in (60, 180)
+        ]
+        assert values[0] == pytest.approx(values[1], rel=0.01)
+        assert 35 < values[0] < 45
 
     def test_empty_surroundings_do_not_count_as_blur(self):
         subject = np.full((480, 640, 3), 128, np.uint8)
         subject[120:312, 160:416] = np.tile(scene(1), (2, 2, 1))
-        ours = measure.sharpest_part(subject) / measure.sharpest_part(scene(1))
+        ours = measure.edge_sharpness(subject) / measure.edge_sharpness(scene(1))
         plain = images.sharpness(subject) / images.sharpness(scene(1))
         assert ours > 0.7
         assert plain < 0.3
 
-    @pytest.mark.parametrize("shape", [(1, 1, 3), (5, 900, 3), (3, 3, 3)])
+    @pytest.mark.parametrize("shape", [(1, 1, 3), (5, 900, 3), (3, 3, 3), (2000, 1, 3)])
     def test_odd_sizes(self, shape: tuple[int, int, int]):
-        assert measure.sharpest_part(np.zeros(shape, np.uint8)) == 0
+        assert measure.edge_sharpness(np.zeros(shape, np.uint8)) == 0
 
 
 class TestRanking:
@@ -141,26 +154,32 @@ class TestMoments:
 
 
 class TestNoSharedMoments:
-    def test_a_burst_stays_together(self, tmp_path: Path):
+    def test_a_burst_gives_the_kind_of_most_of_its_frames(self, tmp_path: Path):
         start = datetime(2024, 1, 1)
-        for burst in range(5):
-            for shot in range(4):
+        blurred = ["0001", "0111", "1000", "1100", "1110", "0000"]
+        for burst, frames in enumerate(blurred):
+            for shot, is_blurred in enumerate(frames):
                 taken = start + timedelta(hours=burst, seconds=shot)
-                blur = 2.0 if shot % 2 else 0.0
-                save(tmp_path / f"in/{burst}_{shot}.jpg", scene(burst * 9 + shot, blur), taken)
-        plan = make_plan(tmp_path / "in")
-        assert (plan.moments, plan.cut_moments) == (5, 0)
-        sides = {(file.source.name[0], file.side) for file in plan.files}
-        assert len(sides) == 5
-        assert len(plan.on("trainA")) == 12
+                name = f"{burst}{shot}{'soft' if is_blurred == '1' else 'crisp'}.png"
+                save(tmp_path / "in" / name, scene(burst, 2.0 * int(is_blurred), shot), taken)
+        plan = make_plan(tmp_path / "in", share=10 / 24)
+        assert (plan.moments, plan.cut_moments) == (6, 0)
+        sides = {side: sorted(names(plan, side)) for side in ("trainA", "trainB", "left out")}
+        assert {name[0] for name in sides["trainA"]} == set("134")
+        assert all("soft" in name for name in sides["trainA"])
+        assert {name[0] for name in sides["trainB"]} == set("025")
+        assert all("crisp" in name for name in sides["trainB"])
+        assert len(sides["left out"]) == 6
+        assert {file.reason for file in plan.on("left out")} == {split._MINORITY}
 
     def test_copies_in_two_folders_stay_together(self, tmp_path: Path):
         for number in range(6):
             save(tmp_path / f"in/original/{number}.png", scene(number))
             save(tmp_path / f"in/blurred/{number}.png", scene(number, 1.0))
-        plan = make_plan(tmp_path / "in", share=0.5)
+        plan = make_plan(tmp_path / "in", share=1 / 4)
         assert plan.moments == 6
-        assert len({(file.source.name, file.side) for file in plan.files}) == 6
+        sides = {(file.source.name, file.side) for file in plan.files if not file.reason}
+        assert len(sides) == 6
 
     def test_one_long_video_is_cut_into_runs_with_guards(self, tmp_path: Path):
         for frame in range(40):
@@ -180,6 +199,39 @@ class TestNoSharedMoments:
             save(tmp_path / f"in/frame{frame}.png", scene(3, shift=frame))
         with pytest.raises(DataError, match="one short moment"):
             make_plan(tmp_path / "in")
+
+
+class TestHistogram:
+    def roll(self, folder: Path, blurs_px: list[float]) -> Path:
+        for number, blur_px in enumerate(blurs_px):
+            blocks = np.random.default_rng(number).integers(0, 256, (12, 16, 3)).astype(np.float32)
+            lens = cv2.GaussianBlur(np.kron(blocks, np.ones((12, 12, 1))), (0, 0), 0.4)
+            picture = cv2.GaussianBlur(lens, (0, 0), blur_px) if blur_px else lens
+            save(folder / f"{number:02}.png", picture.round().astype(np.uint8))
+        return folder
+
+    def test_the_valley_decides_whatever_the_share(self, tmp_path: Path):
+        folder = self.roll(tmp_path / "in", [2.0, 2.5, 3.0, 1.5] * 2 + [0.0] * 16)
+        plan = make_plan(folder, share=None)
+        assert names(plan, "trainA") == {f"{number:02}.png" for number in range(8)}
+        assert names(plan, "trainB") == {f"{number:02}.png" for number in range(8, 24)}
+        assert plan.kinds is not None
+        assert plan.kinds.blurry < 25 < plan.kinds.sharp
+        assert plan.expected_purity("trainA") > 0.95
+        assert plan.expected_purity("trainB") > 0.95
+
+    @pytest.mark.parametrize(
+        ("blur_px", "kind", "other"), [(0.0, "sharp", "blurry"), (2.0, "blurry", "sharp")]
+    )
+    def test_one_kind_alone_says_what_to_add(self, tmp_path: Path, blur_px, kind, other):
+        folder = self.roll(tmp_path / "in", [blur_px] * 24)
+        with pytest.raises(DataError, match=f"look {kind}: add {other} .* --ratio 6:4"):
+            make_plan(folder, share=None)
+
+    def test_few_photographs_have_no_histogram(self, tmp_path: Path):
+        folder = self.roll(tmp_path / "in", [0.0, 2.0] * 3)
+        with pytest.raises(DataError, match="6 readable photographs are too few"):
+            make_plan(folder, share=None)
 
 
 class TestBadInput:
@@ -203,14 +255,14 @@ class TestBadInput:
         save(tmp_path / "in/1.png", scene(1))
         for out in (tmp_path / "in", tmp_path / "in/deeper/out", tmp_path / "in/../in"):
             with pytest.raises(InputError, match="lies in"):
-                split.find_sources(tmp_path / "in", out)
+                find_sources(tmp_path / "in", out)
         (tmp_path / "out").mkdir()
-        assert len(split.find_sources(tmp_path / "in", tmp_path / "out")) == 1
+        assert len(find_sources(tmp_path / "in", tmp_path / "out")) == 1
         (tmp_path / "out/x").touch()
         with pytest.raises(InputError, match="not an empty folder"):
-            split.find_sources(tmp_path / "in", tmp_path / "out")
+            find_sources(tmp_path / "in", tmp_path / "out")
         with pytest.raises(InputError, match="not an empty folder"):
-            split.find_sources(tmp_path / "in", tmp_path / "out/x")
+            find_sources(tmp_path / "in", tmp_path / "out/x")
 
 
 class TestCarryOut:

@@ -10,8 +10,13 @@ from blur2blur.cli.data_filter import filter_
 from blur2blur.cli.data_import import blurry_share, download, import_
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from blur2blur.data.folders.check import Report
+    from blur2blur.data.folders.measure import Unreadable
     from blur2blur.data.folders.split import Plan
+
+_SHARPNESS = "sharpness in per cent: part of an edge that one pixel spans"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,7 +48,8 @@ def check(
     from blur2blur.data.folders import layout
     from blur2blur.errors import DataError
 
-    found = layout.find(directory)
+    with showing.progress("listing", None) as advance:
+        found = layout.find(directory, advance)
     total = sum(len(found.files(name)) for name in layout.FOLDERS)
     with showing.progress("reading", total) as advance:
         report = checking.check(found, crop, advance)
@@ -63,7 +69,10 @@ def split(
         Path, typer.Argument(metavar="SRC", help="Folder of one camera's photographs.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Receives trainA, trainB, split.json.")],
-    ratio: Annotated[str, typer.Option(help="Blurry to sharp, such as 6:4.")] = "6:4",
+    ratio: Annotated[
+        str | None,
+        typer.Option(help="Blurry to sharp, such as 6:4; else the histogram of sharpness decides."),
+    ] = None,
     link: Annotated[bool, typer.Option("--link", help="Link the files, do not copy.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print where each file would go; write nothing.")
@@ -74,36 +83,59 @@ def split(
 ) -> None:
     """Deal one camera's photographs out to trainA (blurry) and trainB (sharp), unpaired.
 
-    The sharpest moments go to trainB, and no moment goes to both. The same files and options give
-    the same split. A file that cannot be read is reported and left out; the exit code is then 1.
+    The valley in the histogram of sharpness parts them. Of each moment only the more frequent kind
+    is used, so that no moment goes to both. The same files and options give the same split. A file
+    that cannot be read is reported and left out; the exit code is then 1.
     """
+    from blur2blur.data.folders import listing
     from blur2blur.data.folders import split as splitting
 
-    share = blurry_share(ratio)
-    sources = splitting.find_sources(source, out)
-    with showing.progress("measuring", len(sources)) as advance:
+    share = None if ratio is None else blurry_share(ratio)
+    with showing.progress("listing", None) as advance:
+        found = splitting.find_sources(source, out, advance)
+    with showing.progress("measuring", len(found.photographs)) as advance:
         plan = splitting.plan(
-            source, sources, blurry_share=share, gap_seconds=gap_seconds, advance=advance
+            source, found.photographs, blurry_share=share, gap_seconds=gap_seconds, advance=advance
         )
     for file in plan.unreadable:
-        typer.echo(f"failed: {file.reason}", err=True)
+        typer.echo(f"failed: {showing.printable(file.reason)}", err=True)
     if dry_run:
         for file in plan.files:
-            typer.echo(f"{file.side}\t{file.sharpness:.1f}\tmoment {file.moment}\t{file.source}")
+            shown = showing.printable(file.source)
+            typer.echo(f"{file.side}\t{file.sharpness:.1f}\tmoment {file.moment}\t{shown}")
     else:
         placed = len(plan.on("trainA")) + len(plan.on("trainB"))
         with showing.progress("linking" if link else "copying", placed) as advance:
             splitting.carry_out(plan, out, link=link, advance=advance)
     _print_plan(plan)
+    blurry, sharp = (len(plan.on(side)) for side in ("trainA", "trainB"))
+    typer.echo(f"done: {blurry + sharp} photographs, {blurry} to trainA and {sharp} to trainB")
+    left_out = listing.by_reason((file.reason, file.source) for file in plan.on("left out"))
+    _print_account("left out", left_out)
+    _print_account("skipped", found.by_reason())
+    _print_account("failed", _failures(plan.unreadable))
     if plan.unreadable:
-        typer.echo(f"{len(plan.unreadable)} of {len(sources)} files could not be read", err=True)
         raise typer.Exit(1)
+
+
+def _failures(unreadable: "Sequence[Unreadable]") -> list[tuple[str, int, Path]]:
+    if not unreadable:
+        return []
+    return [("cannot be read", len(unreadable), unreadable[0].path)]
+
+
+def _print_account(what: str, counts: "Sequence[tuple[str, int, Path]]") -> None:
+    """Print what became of files that are not used: how many for which reason, and the first."""
+    for reason, count, first in counts:
+        typer.echo(f"{what}: {count} {showing.printable(reason)}, first {showing.printable(first)}")
 
 
 def _print_report(report: "Report") -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from blur2blur.data.folders import listing
 
     console = Console(soft_wrap=True)
     table = Table("folder", "holds", "files", "unreadable", "smallest", "largest", "sizes")
@@ -122,16 +154,20 @@ def _print_report(report: "Report") -> None:
     for pairing in report.pairings:
         console.print(f"{pairing.first_name} + {pairing.second_name}: {len(pairing.pairs)} pairs")
     values = {f.name: f.sharpness for f in report.folders if f.name in ("trainA", "trainB")}
-    title = "sharpness (variance of the Laplacian, sharpest part; logarithmic)"
     groups = {name: found for name, found in values.items() if found}
-    for line in showing.histogram(title, groups, logarithmic=True):
+    for line in showing.histogram(_SHARPNESS, groups, logarithmic=False):
         console.print(line, highlight=False)
     for hint in report.hints:
-        console.print(f"[yellow]note:[/] {escape(hint)}")
+        console.print(f"[yellow]note:[/] {escape(showing.printable(hint))}")
     for problem in report.problems:
-        console.print(f"[red]problem:[/] {escape(problem)}")
+        console.print(f"[red]problem:[/] {escape(showing.printable(problem))}")
     if not report.problems:
         console.print(f"[green]fit for training[/] with crops of {report.crop_px} px")
+    unreadable = [file for folder in report.folders for file in folder.unreadable]
+    read = sum(folder.files for folder in report.folders) - len(unreadable)
+    typer.echo(f"done: {read} photographs read")
+    _print_account("skipped", listing.by_reason((one.reason, one.path) for one in report.skipped))
+    _print_account("failed", _failures(unreadable))
 
 
 def _size(size: tuple[int, int] | None) -> str:
@@ -145,7 +181,7 @@ def _print_plan(plan: "Plan") -> None:
     from rich.table import Table
 
     console = Console(soft_wrap=True)
-    table = Table("folder", "photographs", "moments", "median sharpness")
+    table = Table("folder", "photographs", "moments", "median sharpness, %")
     for side in ("trainA", "trainB", "left out"):
         files = plan.on(side)
         if files:
@@ -153,8 +189,18 @@ def _print_plan(plan: "Plan") -> None:
             moments = len({file.moment for file in files})
             table.add_row(side, str(len(files)), str(moments), f"{median:.0f}")
     console.print(table)
+    values = {side: [file.sharpness for file in plan.on(side)] for side in ("trainA", "trainB")}
+    for line in showing.histogram(_SHARPNESS, values, logarithmic=False):
+        console.print(line, highlight=False)
+    if plan.kinds:
+        console.print(
+            f"blurry photographs lie around {plan.kinds.blurry:.0f} %, sharp ones around "
+            f"{plan.kinds.sharp:.0f} %; if that fits, {plan.expected_purity('trainA'):.0%} of "
+            f"trainA is blurry and {plan.expected_purity('trainB'):.0%} of trainB sharp",
+            highlight=False,
+        )
     if plan.cut_moments:
         console.print(
-            f"[yellow]note:[/] {plan.cut_moments} of {plan.moments} moments hold too much for one "
-            "side and were cut into runs; photographs where runs meet are left out"
+            f"[yellow]note:[/] {plan.cut_moments} of {plan.moments} moments hold both kinds for "
+            "long and were cut into runs; photographs where such runs meet are left out"
         )

@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from blur2blur.cli import blur, data, models, train
+from blur2blur import extras
+from blur2blur.cli import blur, data, models, showing, train
 from blur2blur.cli.deblur import deblur
 from blur2blur.cli.evaluate import evaluate
 from blur2blur.cli.export import export
@@ -73,11 +74,18 @@ def guard(command: Callable[[], object]) -> None:
         sys.exit(130)
     except Blur2BlurError as error:
         _fail(str(error))
+    except ImportError as error:
+        missing = extras.explained(error, purpose="this command")
+        if missing is None:
+            raise
+        _fail(str(missing))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 def _fail(message: str) -> NoReturn:
     console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-    console.print(f"[bold red]error:[/] {escape(' '.join(message.splitlines()))}")
+    console.print(
+        f"[bold red]error:[/] {escape(showing.printable(' '.join(message.splitlines())))}"
+    )
     sys.exit(2)

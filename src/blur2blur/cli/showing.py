@@ -1,7 +1,9 @@
 """What several verbs show on the terminal: progress, and histograms in one line."""
 
+import itertools
 import math
 import statistics
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -9,20 +11,52 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+LINE_EVERY_S = 10.0
+"""So far apart are the lines that tell progress where there is no terminal."""
+
 _BARS = " ▁▂▃▄▅▆▇█"
 _BINS = 40
 
 
+def printable(text: object) -> str:
+    """Return text with control characters written out: a file's name must not steer a terminal."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text)
+    )
+
+
 @contextmanager
-def progress(what: str, total: int) -> Generator[Callable[[], object]]:
-    """Yield a function that moves a bar on by one; nothing is shown where nobody watches."""
+def progress(what: str, total: int | None) -> Generator[Callable[[], object]]:
+    """Yield a function that moves a bar on by one; without a terminal, a line now and then.
+
+    Where `total` is None only what is done is counted.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield _lines_now_and_then(what, total)
+        return
+    with Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
+
+
+def _lines_now_and_then(what: str, total: int | None) -> Callable[[], object]:
+    import typer
+
+    counter = itertools.count(1)
+    due_s = time.monotonic() + LINE_EVERY_S
+
+    def advance() -> None:
+        nonlocal due_s
+        done = next(counter)
+        if time.monotonic() >= due_s:
+            due_s = time.monotonic() + LINE_EVERY_S
+            typer.echo(f"{what}: {done}" + (f" of {total}" if total else ""), err=True)
+
+    return advance
 
 
 @contextmanager

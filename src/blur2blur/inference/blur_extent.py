@@ -11,7 +11,7 @@ from blur2blur.tiling import Pixels
 from blur2blur.weights import graphs, zoo
 
 PATCH_PX = 128
-RELIABLE_PX = 14.0
+RELIABLE_PX = 5.0
 """Above that extent, a smaller size is asked: the network has seen blur up to 25 px."""
 
 _SIZES = (1, 2, 4)

@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable
 from typing import Literal, get_args
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from blur2blur.errors import ConfigError, InputError
 from blur2blur.tiling import Pixels, SizeRule
@@ -100,12 +100,10 @@ def _enlarged(change: Pixels, factor: int, top: int, count: int) -> Pixels:
     first = max(0, top - _CONTEXT_ROWS)
     rows = change[first : top + count + _CONTEXT_ROWS]
     size = (rows.shape[1] * factor, rows.shape[0] * factor)
-    parts = [
-        cv2.resize(rows[..., start : start + 3], size, interpolation=cv2.INTER_CUBIC)
-        for start in range(0, rows.shape[2], 3)
-    ]
+    channels = np.ascontiguousarray(rows.transpose(2, 0, 1))
+    parts = [Image.fromarray(each).resize(size, Image.Resampling.BICUBIC) for each in channels]
     start = (top - first) * factor
-    rows = np.concatenate(parts, axis=2).astype(np.float32)
+    rows = np.stack([np.asarray(part) for part in parts], axis=2)
     return rows[start : start + min(count, len(change) - top) * factor]
 
 

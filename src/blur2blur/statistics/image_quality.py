@@ -7,7 +7,6 @@ import math
 from importlib.util import find_spec
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,9 +80,17 @@ def _similarity(image: Pixels, truth: Pixels) -> NDArray[np.float64]:
 
 
 def _windowed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    side = (SSIM_MINIMUM_PX, SSIM_MINIMUM_PX)
-    blurred = cv2.GaussianBlur(values, side, _SIGMA_PX)
-    return blurred[_BORDER:-_BORDER, _BORDER:-_BORDER].astype(np.float64, copy=False)
+    """Return the Gaussian means of the windows that lie inside H W C."""
+    weights = np.exp(-0.5 * (np.arange(-_BORDER, _BORDER + 1) / _SIGMA_PX) ** 2)
+    weights /= weights.sum()
+    for axis in (0, 1):
+        count = values.shape[axis] - 2 * _BORDER
+        windows = (values.take(range(at, at + count), axis) for at in range(len(weights)))
+        values = sum(
+            (weight * part for weight, part in zip(weights, windows, strict=True)),
+            start=np.zeros((), np.float64),
+        )
+    return values
 
 
 def lpips_missing() -> str | None:
@@ -110,7 +117,7 @@ def lpips(image: Pixels, truth: Pixels) -> float:
 
 
 def _module() -> Any:  # noqa: ANN401 (a module)
-    return extras.load("blur2blur.statistics.lpips", extra="train", purpose="LPIPS")
+    return extras.load("blur2blur.statistics.lpips", purpose="LPIPS")
 
 
 def _check_sizes(image: Pixels, truth: Pixels) -> None:

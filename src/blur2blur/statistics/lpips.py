@@ -6,11 +6,11 @@ Zhang et al., "The unreasonable effectiveness of deep features as a perceptual m
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import AlexNet_Weights
 
-from blur2blur.tensors import to_tensor
 from blur2blur.tiling import Pixels
 
 
@@ -25,7 +25,8 @@ def missing() -> str | None:
 @torch.inference_mode()
 def distance(image: Pixels, truth: Pixels) -> float:
     """Return the distance of two images `H W 3` of one size, sRGB in [0, 1]."""
-    return float(_network()(to_tensor(image)[None], to_tensor(truth)[None]))
+    planes = (np.ascontiguousarray(each.transpose(2, 0, 1)[None]) for each in (image, truth))
+    return float(_network()(*map(torch.from_numpy, planes)))
 
 
 def _alexnet_path() -> Path:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from blur2blur.data.folders import paired
 from blur2blur.data.folders.layout import FOLDERS, Layout, Pairing, named
+from blur2blur.data.folders.listing import Skipped
 from blur2blur.data.folders.measure import Measured, Unreadable, measure_files
 
 
@@ -13,7 +15,7 @@ from blur2blur.data.folders.measure import Measured, Unreadable, measure_files
 class FolderReport:
     """What one folder holds; sizes are (height, width) in pixels, None where nothing is readable.
 
-    `sharpness` is per readable file, see `measure.sharpest_part`.
+    `sharpness` is per readable file, see `measure.edge_sharpness`.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Report:
         pairings: the pairs C/D and the pairs of the test, where both folders have files.
         problems: what stops training, one line each, first offenders named.
         hints: what is worth knowing but stops nothing.
+        skipped: what lies in the folder and is not read.
     """
 
     root: Path
@@ -46,6 +49,7 @@ class Report:
     pairings: tuple[Pairing, ...]
     problems: tuple[str, ...]
     hints: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
 
 
 def check(layout: Layout, crop_px: int, advance: Callable[[], object]) -> Report:
@@ -74,6 +78,7 @@ def check(layout: Layout, crop_px: int, advance: Callable[[], object]) -> Report
         pairings=pairings,
         problems=tuple(problems),
         hints=tuple(_hints(layout, {folder.name: folder for folder in folders})),
+        skipped=layout.skipped,
     )
 
 
@@ -145,6 +150,8 @@ def _hints(layout: Layout, folders: Mapping[str, FolderReport]) -> list[str]:
         lines.append("a converter needs photographs of the camera in both trainA and trainB")
     if not layout.known_blurry and layout.unknown_sharp:
         lines.append("no pairs in trainC and trainD: the known blur is laid over trainB instead")
+    if not layout.known_blurry and (pairs := paired.find(layout.root)):
+        lines.append(paired.way_in(pairs))
     blurry, sharp = folders.get("trainA"), folders.get("trainB")
     if blurry and sharp and blurry.sharpness and sharp.sharpness:
         below = statistics.median(blurry.sharpness), statistics.median(sharp.sharpness)

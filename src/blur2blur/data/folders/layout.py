@@ -6,13 +6,13 @@ look at, and testB, where there is one, their sharp versions, to measure.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blur2blur import images
+from blur2blur.data.folders import listing, paired
+from blur2blur.data.folders.listing import Skipped
 from blur2blur.errors import DataError
-from blur2blur.settings import nearest
 
 FOLDERS: Mapping[str, str] = {
     "trainA": "unknown blurry",
@@ -64,7 +64,10 @@ class Pairing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The photographs of a data folder, sorted; an absent folder is an empty tuple."""
+    """The photographs of a data folder, sorted; an absent folder is an empty tuple.
+
+    `skipped` has whatever else lies there.
+    """
 
     root: Path
     unknown_blurry: tuple[Path, ...]
@@ -73,6 +76,7 @@ class Layout:
     known_sharp: tuple[Path, ...]
     test_blurry: tuple[Path, ...]
     test_sharp: tuple[Path, ...]
+    skipped: tuple[Skipped, ...] = ()
 
     def files(self, folder: str) -> tuple[Path, ...]:
         """Return the files of one of FOLDERS."""
@@ -120,11 +124,11 @@ class Layout:
         )
 
 
-def find(root: Path) -> Layout:
-    """List the photographs of a data folder.
+def find(root: Path, advance: Callable[[], object] = lambda: None) -> Layout:
+    """List the photographs of a data folder; `advance` is called after each file.
 
     Raises:
-        DataError: no such folder, or none of FOLDERS in it.
+        DataError: no such folder, or none of FOLDERS in it, or one that cannot be listed.
     """
     if not root.exists():
         raise DataError(f"no folder {root}")
@@ -133,23 +137,31 @@ def find(root: Path) -> Layout:
     present = [name for name in FOLDERS if (root / name).is_dir()]
     if not present:
         raise DataError(_no_folders(root))
-    files = {
-        FOLDERS[name].replace(" ", "_"): tuple(images.find_images(root / name))
-        if name in present
-        else ()
-        for name in FOLDERS
-    }
-    return Layout(root=root, **files)
+    skipped = [
+        Skipped(path=path, reason="beside trainA to testB")
+        for path in sorted(root.iterdir())
+        if path.name not in present
+    ]
+    files: dict[str, tuple[Path, ...]] = {}
+    for name, role in FOLDERS.items():
+        found = listing.find(root / name, advance) if name in present else listing.NOTHING
+        skipped += found.skipped
+        files[role.replace(" ", "_")] = found.photographs
+    return Layout(root=root, skipped=tuple(skipped), **files)
 
 
 def _no_folders(root: Path) -> str:
     wanted = f"{root} holds none of {', '.join(FOLDERS)}"
     others = sorted(path.name for path in root.iterdir() if path.is_dir())
+    spelling = {name.casefold(): name for name in FOLDERS}
     for name in others:
         if any((root / name / folder).is_dir() for folder in FOLDERS):
             return f"{wanted}, but {root / name} does; give that folder"
-        if hint := nearest(name, FOLDERS).partition("did you mean ")[2]:
-            return f"{wanted}; should '{name}' be named {hint.rstrip('?')}?"
+        letters = "".join(char for char in name if char.isalnum()).casefold()
+        if letters in spelling:
+            return f"{wanted}; should '{name}' be named '{spelling[letters]}'?"
+    if pairs := paired.find(root):
+        return f"{wanted}; {paired.way_in(pairs)}"
     return f"{wanted}; 'blur2blur data split' makes trainA and trainB from a camera's photographs"
 
 
@@ -165,7 +177,7 @@ def find_pairs(root: Path) -> tuple[tuple[Path, Path], ...]:
     """
     for first, second in PAIR_FOLDERS:
         if (root / first).is_dir() and (root / second).is_dir():
-            blurry, sharp = (images.find_images(root / name) for name in (first, second))
+            blurry, sharp = (listing.find(root / name).photographs for name in (first, second))
             if not blurry and not sharp:
                 raise DataError(f"{root / first} and {root / second} hold no photographs")
             return _flawless(pair_folders(root / first, blurry, root / second, sharp), root)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,11 @@ from blur2blur.errors import InputError
 
 _LONG_SIDE_PX = 768
 _TILES = 8
-_PERCENTILE = 97
+_TILES_PERCENTILE = 75
+_EDGE_WINDOW_PX = 11
+_PRESMOOTHING_PX = 0.7
+_CONTRASTED_PERCENTILE = 80
+_LEAST_CONTRAST = 20  # of 255: below it the gradients are those of noise
 _THUMBNAIL_PX = 16
 
 
@@ -28,7 +33,7 @@ class Measured:
         path: the file.
         height: of the upright photograph, in pixels.
         width: of the upright photograph, in pixels.
-        sharpness: see `sharpest_part`.
+        sharpness: see `edge_sharpness`.
         thumbnail: 256 grey values of mean 0 and length 1; the product of two is their correlation.
         taken: when the shutter was pressed, where the file says it.
     """
@@ -79,30 +84,44 @@ def _measure(path: Path) -> Measured | Unreadable:
         path=path,
         height=height,
         width=width,
-        sharpness=sharpest_part(pixels),
+        sharpness=edge_sharpness(pixels),
         thumbnail=thumbnail(pixels),
         taken=taken,
     )
 
 
-def sharpest_part(image_uint8: NDArray[np.uint8]) -> float:
-    """Return how sharp the sharpest part of a photograph is: uint8 `H W 3`, sRGB.
+def edge_sharpness(image_uint8: NDArray[np.uint8]) -> float:
+    """Return how steep the edges of a photograph are, in per cent: uint8 `H W 3`, sRGB.
 
-    The variance of the Laplacian in each of 8 x 8 tiles, their 97th percentile, at a long side of
-    768 px (smaller ones stay as they are). A sharp photograph may be soft or empty nearly
-    everywhere, a shaken one is sharp nowhere; reducing tames sensor noise, which dividing by
-    contrast would raise.
+    The part of an edge's contrast that one pixel spans, the reciprocal of the edge width of
+    Marziliano et al., "A no-reference perceptual blur metric", ICIP 2002: the largest gradient near
+    a pixel over the difference between the brightest and the darkest value there. Unlike gradients
+    alone it does not follow contrast. Of each of 8 x 8 tiles the median over its most contrasted
+    pixels is taken, of the tiles the 75th percentile, at a long side of 768 px (smaller ones stay
+    as they are). An ideal edge has 40, a photograph of a good lens 33 to 37; 0 where nothing has
+    any contrast.
     """
     height, width = image_uint8.shape[:2]
     reduced = _reduced(image_uint8, _LONG_SIDE_PX / max(height, width))
-    rows = [band for band in np.array_split(reduced, _TILES, axis=0) if band.size]
-    tiles = [
-        images.sharpness(np.ascontiguousarray(tile))
-        for band in rows
-        for tile in np.array_split(band, _TILES, axis=1)
-        if tile.size
-    ]
-    return float(np.percentile(tiles, _PERCENTILE))
+    grey = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    smooth = cv2.GaussianBlur(grey, (0, 0), _PRESMOOTHING_PX)
+    across, down = (
+        cv2.Sobel(smooth, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1))
+    )
+    window = np.ones((_EDGE_WINDOW_PX, _EDGE_WINDOW_PX), np.uint8)
+    contrast = cv2.dilate(smooth, window) - cv2.erode(smooth, window)
+    steepness = cv2.dilate(np.hypot(across, down), window) / np.maximum(contrast, 1)
+    medians: list[float] = []
+    for tile, tile_contrast in zip(_tiles(steepness), _tiles(contrast), strict=True):
+        least = np.percentile(tile_contrast, _CONTRASTED_PERCENTILE)
+        if least >= _LEAST_CONTRAST:
+            medians.append(float(np.median(tile[tile_contrast >= least])))
+    return 100 * float(np.percentile(medians, _TILES_PERCENTILE)) if medians else 0.0
+
+
+def _tiles(image: NDArray[Any]) -> list[NDArray[Any]]:
+    bands = (band for band in np.array_split(image, _TILES, axis=0) if band.size)
+    return [tile for band in bands for tile in np.array_split(band, _TILES, axis=1) if tile.size]
 
 
 def _reduced(image_uint8: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:

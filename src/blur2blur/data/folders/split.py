@@ -1,43 +1,57 @@
 """One camera's photographs into blurry (trainA) and sharp (trainB), unpaired.
 
-Moments, not photographs, are ranked by sharpness and dealt out, so that the two folders never
-show the same moment: the converter must not see a blurry photograph's sharp twin. The result is a
-pure function of the files, their names and the options.
+Photographs are told apart by their sharpness, and each moment gives only one kind, so that the two
+folders never show the same moment: the converter must not see a blurry photograph's sharp twin. The
+result is a pure function of the files, their names and the options.
 """
 
 import itertools
 import json
-import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from blur2blur import images
-from blur2blur.data.folders import moments, placing
+from blur2blur.data.folders import listing, mixture, moments, placing
+from blur2blur.data.folders.listing import Listing
 from blur2blur.data.folders.measure import Measured, Unreadable, measure_files
+from blur2blur.data.folders.mixture import Mixture
 from blur2blur.errors import DataError
 
 RECORD = "split.json"
 
 Side = Literal["trainA", "trainB", "left out"]
 
-_MAX_MISS = 0.15  # of the asked share of A: beyond it, long moments are cut into runs
+_SURE = 0.95
+_LEAST_KEPT = 0.5  # of either kind: below it, long moments are cut into runs
 _RUNS = 10  # so many runs at least, if all photographs are of one moment
 _MIN_RUN = 8  # photographs in a run at least
 _GUARD = 3  # photographs left out where a blurry run meets a sharp one of the same moment
+_SHARP_PERCENT = 30  # `measure.edge_sharpness` that a camera's sharp photographs have at least
+
+_BETWEEN = "neither clearly blurry nor clearly sharp"
+_MINORITY = "of the rarer kind of their moment"
+_MEETING = "where a blurry and a sharp run of one moment meet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """Where one photograph goes, under which file name; `moment` counts from 0."""
+    """Where one photograph goes, under which file name; `moment` counts from 0.
+
+    `sharpness` is `measure.edge_sharpness`; `reason` says why it is left out, else it is empty.
+    """
 
     source: Path
     side: Side
+    reason: str
     name: str
     moment: int
     sharpness: float
+    probability_sharp: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,20 +65,27 @@ class Plan:
         files: in order of the source paths.
         moments: how many moments the photographs show.
         cut_moments: how many of them had to be cut into runs.
+        kinds: the two kinds that the histogram shows; None where `blurry_share` decided.
         unreadable: files that go nowhere.
     """
 
     source_dir: Path
-    blurry_share: float
+    blurry_share: float | None
     gap_seconds: float
     files: tuple[Placed, ...]
     moments: int
     cut_moments: int
+    kinds: Mixture | None
     unreadable: tuple[Unreadable, ...]
 
     def on(self, side: Side) -> tuple[Placed, ...]:
         """Return the files of one side."""
         return tuple(file for file in self.files if file.side == side)
+
+    def expected_purity(self, side: Literal["trainA", "trainB"]) -> float:
+        """Return which part of a side is expected to be blurry or sharp as it should, in [0, 1]."""
+        sharp = float(np.mean([file.probability_sharp for file in self.on(side)]))
+        return sharp if side == "trainB" else 1 - sharp
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +96,30 @@ class _Run:
     moment: int
 
 
-def find_sources(source_dir: Path, out_dir: Path) -> list[Path]:
-    """Return the photographs to split, before anything is decoded.
+_Fates = dict[int, tuple[Side, str]]
+
+
+def find_sources(source_dir: Path, out_dir: Path, advance: Callable[[], object]) -> Listing:
+    """List the photographs to split, before anything is decoded; `advance` is called for each file.
 
     Raises:
         DataError: no such folder, or no photographs in it.
         InputError: `out_dir` lies in `source_dir`, holds something, or is below a file.
     """
-    sources = images.find_images(source_dir)
-    if not sources:
+    found = listing.find(source_dir, advance)
+    if not found.photographs:
         known = " ".join(sorted(images.SUFFIXES))
-        raise DataError(f"no photographs in {source_dir} ({known})")
+        others = ", ".join(f"{count} {reason}" for reason, count, _ in found.by_reason())
+        raise DataError(f"no photographs in {source_dir} ({known}){others and '; ' + others}")
     placing.refuse_used_folder(out_dir, source_dir)
-    return sources
+    return found
 
 
 def plan(
     source_dir: Path,
     sources: Sequence[Path],
     *,
-    blurry_share: float,
+    blurry_share: float | None,
     gap_seconds: float,
     advance: Callable[[], object],
 ) -> Plan:
@@ -103,25 +128,28 @@ def plan(
     Args:
         source_dir: the folder they lie in.
         sources: from `find_sources`.
-        blurry_share: part of the photographs for trainA, in (0, 1).
+        blurry_share: part of the photographs that counts as blurry, in (0, 1); None for what the
+            histogram of sharpness says.
         gap_seconds: see `moments.group`.
         advance: called after each file.
 
     Raises:
-        DataError: too few readable photographs, or moments, to fill both sides.
+        DataError: too few readable photographs or moments to fill both sides, or a histogram that
+            shows one kind of photographs only.
     """
     measured, unreadable = measure_files(sources, advance)
     if len(measured) < 2:
         raise DataError(f"{source_dir}: {len(measured)} readable photographs; a split needs 2")
+    kinds, probability_sharp = _kinds(source_dir, measured, blurry_share)
     groups = moments.group(measured, gap_seconds)
     runs = [_Run(members, moment) for moment, members in enumerate(groups)]
-    sides, miss = _deal(runs, measured, blurry_share)
-    if miss > _MAX_MISS:
+    fates = _deal(runs, probability_sharp)
+    if _most_left_out(fates, probability_sharp):
         longest = max(_MIN_RUN, len(measured) // _RUNS)
         runs = [stretch for run in runs for stretch in _cut(run, measured, longest)]
-        sides, _ = _deal(runs, measured, blurry_share)
-        _guard(runs, sides)
-    if not {"trainA", "trainB"} <= set(sides.values()):
+        fates = _deal(runs, probability_sharp)
+        _guard(runs, fates)
+    if not {"trainA", "trainB"} <= {side for side, _ in fates.values()}:
         raise DataError(f"{source_dir}: all photographs are of one short moment; add others")
     names = _unique_names([file.path for file in measured], source_dir)
     moment_of = {index: run.moment for run in runs for index in run.members}
@@ -133,51 +161,75 @@ def plan(
         files=tuple(
             Placed(
                 source=file.path,
-                side=sides[index],
+                side=fates[index][0],
+                reason=fates[index][1],
                 name=names[index],
                 moment=moment_of[index],
                 sharpness=file.sharpness,
+                probability_sharp=probability_sharp[index],
             )
             for index, file in enumerate(measured)
         ),
         moments=len(groups),
         cut_moments=sum(count > 1 for count in runs_of.values()),
+        kinds=kinds,
         unreadable=tuple(unreadable),
     )
 
 
-def _deal(
-    runs: Sequence[_Run], files: Sequence[Measured], blurry_share: float
-) -> tuple[dict[int, Side], float]:
-    """Give the blurriest runs to A; return the sides and by how much A misses its share."""
-    ranked = sorted(
-        runs,
-        key=lambda run: (
-            statistics.median(files[index].sharpness for index in run.members),
-            files[run.members[0]].path,
-        ),
-    )
-    best_count, best_miss = closest_share([len(run.members) for run in ranked], blurry_share)
-    sides: dict[int, Side] = {}
-    for rank, run in enumerate(ranked):
+def _kinds(
+    source_dir: Path, files: Sequence[Measured], blurry_share: float | None
+) -> tuple[Mixture | None, list[float]]:
+    """Return the two kinds, where they are asked, and each photograph's probability to be sharp."""
+    sharpness = [file.sharpness for file in files]
+    if blurry_share is not None:
+        order = sorted(range(len(files)), key=lambda index: (sharpness[index], files[index].path))
+        blurry = min(max(round(blurry_share * len(files)), 1), len(files) - 1)
+        rank = {index: rank for rank, index in enumerate(order)}
+        return None, [float(rank[index] >= blurry) for index in range(len(files))]
+    if len(files) < mixture.LEAST:
+        raise DataError(
+            f"{source_dir}: {len(files)} readable photographs are too few to tell blurry from "
+            f"sharp ones by their histogram, which takes {mixture.LEAST}; say how many are blurry, "
+            "such as --ratio 6:4"
+        )
+    kinds = mixture.fit(sharpness)
+    if kinds is None:
+        median = float(np.median(sharpness))
+        kind, other = ("sharp", "blurry") if median >= _SHARP_PERCENT else ("blurry", "sharp")
+        raise DataError(
+            f"{source_dir}: the sharpness of {len(files)} photographs has no valley between blurry "
+            f"and sharp ones; by their median of {median:.0f} % they look {kind}: add {other} "
+            "photographs of the same camera, or say how many are blurry, such as --ratio 6:4"
+        )
+    return kinds, kinds.probability_sharp.tolist()
+
+
+def _deal(runs: Sequence[_Run], probability_sharp: Sequence[float]) -> _Fates:
+    """Give each run to the side that most of its photographs are of; leave the others out."""
+    fates: _Fates = {}
+    for run in runs:
+        mostly_sharp = sum(probability_sharp[index] - 0.5 for index in run.members) > 0
         for index in run.members:
-            sides[index] = "trainA" if rank < best_count else "trainB"
-    return sides, best_miss
+            sharp = probability_sharp[index]
+            if 1 - _SURE < sharp < _SURE:
+                fates[index] = "left out", _BETWEEN
+            elif (sharp > 0.5) != mostly_sharp:
+                fates[index] = "left out", _MINORITY
+            else:
+                fates[index] = ("trainB" if mostly_sharp else "trainA"), ""
+    return fates
 
 
-def closest_share(sizes: Sequence[int], share: float) -> tuple[int, float]:
-    """Return how many of the first groups come closest to `share` of all, and by what they miss it.
-
-    At least one group and not all of them, but 0 of fewer than two.
-    """
-    total = sum(sizes)
-    taken, best_count, best_miss = 0, 0, 1.0
-    for count, size in enumerate(sizes[:-1], start=1):
-        taken += size
-        miss = abs(taken / total - share)
-        if miss < best_miss:
-            best_count, best_miss = count, miss
-    return best_count, best_miss
+def _most_left_out(fates: _Fates, probability_sharp: Sequence[float]) -> bool:
+    """Return whether most of the blurry or of the sharp ones are left out for their moment."""
+    for side, sharp in (("trainA", False), ("trainB", True)):
+        ours = [fates[i] for i, value in enumerate(probability_sharp) if (value > 0.5) == sharp]
+        lost = sum(reason == _MINORITY for _, reason in ours)
+        kept = sum(fate == side for fate, _ in ours)
+        if kept < _LEAST_KEPT * (kept + lost):
+            return True
+    return False
 
 
 def _cut(run: _Run, files: Sequence[Measured], longest: int) -> list[_Run]:
@@ -188,14 +240,14 @@ def _cut(run: _Run, files: Sequence[Measured], longest: int) -> list[_Run]:
     return [_Run(run.members[start : start + longest], run.moment) for start in starts]
 
 
-def _guard(runs: Sequence[_Run], sides: dict[int, Side]) -> None:
+def _guard(runs: Sequence[_Run], fates: _Fates) -> None:
     """Leave out the end of a run that the other side continues, at most a quarter of it."""
-    for run, following in itertools.pairwise(runs):
-        continued = run.moment == following.moment
-        if continued and sides[run.members[0]] != sides[following.members[0]]:
+    sides = [{fates[index][0] for index in run.members} - {"left out"} for run in runs]
+    for (run, side), (following, other) in itertools.pairwise(zip(runs, sides, strict=True)):
+        if run.moment == following.moment and side and other and side != other:
             count = min(_GUARD, len(run.members) // 4)
             for index in run.members[len(run.members) - count :]:
-                sides[index] = "left out"
+                fates[index] = "left out", _MEETING
 
 
 def _unique_names(paths: Sequence[Path], source_dir: Path) -> list[str]:
@@ -238,9 +290,11 @@ def _record(plan: Plan) -> str:
         {
             "source": file.source.relative_to(plan.source_dir).as_posix(),
             "side": file.side,
+            "reason": file.reason,
             "name": file.name,
             "moment": file.moment,
             "sharpness": round(file.sharpness, 3),
+            "probability_sharp": round(file.probability_sharp, 3),
         }
         for file in plan.files
     ]

@@ -8,6 +8,7 @@ each, so that several can be imported into one data folder.
 """
 
 import hashlib
+import itertools
 import json
 import os
 from collections import Counter
@@ -17,7 +18,6 @@ from pathlib import Path
 
 from blur2blur.data.folders import placing
 from blur2blur.data.folders.layout import named
-from blur2blur.data.folders.split import closest_share
 from blur2blur.data.published import structures, table
 from blur2blur.data.published.structures import Found, Image
 from blur2blur.data.published.table import ImportedAs, Published
@@ -185,13 +185,19 @@ def _unknown(
         )
     # neighbours by name are of one day and place: a hash deals them to both sides, always equally
     order = sorted(scenes, key=lambda scene: hashlib.sha256(scene.encode()).digest())
-    count, _ = closest_share([len(scenes[scene]) for scene in order], share)
+    count = _closest_share([len(scenes[scene]) for scene in order], share)
     return share, {
         "trainA": sorted(one for scene in order[:count] for one, _ in scenes[scene]),
         "trainB": sorted(two for scene in order[count:] for _, two in scenes[scene]),
         "testA": [one for one, _ in test.pairs],
         "testB": [two for _, two in test.pairs],
     }
+
+
+def _closest_share(sizes: Sequence[int], share: float) -> int:
+    """Return how many of the first of at least two groups, not all, come closest to a share."""
+    misses = [abs(taken / sum(sizes) - share) for taken in itertools.accumulate(sizes[:-1])]
+    return 1 + misses.index(min(misses))
 
 
 def find_new(plan: Plan, out_dir: Path) -> list[Item]:

@@ -102,7 +102,6 @@ def build(
         )
     torch_networks = extras.load(
         "blur2blur.inference.backends.torch_networks",
-        extra="train",
         purpose=f"{_named(sources)} on {device} by {'torch' if backend == 'auto' else backend}",
     )
     return torch_networks.build(sources, device=device, backend=backend, precision=precision)
@@ -160,7 +159,7 @@ def _single(run: Callable[[Pixels], Pixels], images: Pixels) -> tuple[Pixels, ..
 def _graph(role: str, source: "Source", backend: str) -> tuple[Graph, Weights, str | None] | None:
     """Return a network's graph, weights and known blur; None where only torch can run it."""
     if not isinstance(source, str | Path):
-        tracing = extras.load(_TRACING, extra="train", purpose="a module of torch")
+        tracing = extras.load(_TRACING, purpose="a module of torch")
         if not tracing.is_ours(source):
             return _left_to_torch(source, backend)
         graph = _or_none(partial(tracing.trace, source), backend)
@@ -176,8 +175,8 @@ def _graph(role: str, source: "Source", backend: str) -> tuple[Graph, Weights, s
     graph = file.graph
     if graph is None:
         purpose = f"{path} lacks the graph that the CPU's runtime runs; making it"
-        network = extras.load(_CHECKPOINTS, extra="train", purpose=purpose).load_any(path)[0]
-        trace = extras.load(_TRACING, extra="train", purpose=purpose).trace
+        network = extras.load(_CHECKPOINTS, purpose=purpose).load_any(path)[0]
+        trace = extras.load(_TRACING, purpose=purpose).trace
         graph = _or_none(partial(trace, network), backend)
     return graph and (graph, file.weights, zoo.known_blur(file.header))
 

@@ -17,7 +17,7 @@ def find(name: str) -> str:
     """
     if name == "cpu" or (name == "auto" and not (_gpu_is_likely() and find_spec("torch"))):
         return "cpu"
-    torch_devices = extras.load("blur2blur.device", extra="train", purpose=f"the device {name}")
+    torch_devices = extras.load("blur2blur.device", purpose=f"the device {name}")
     return str(torch_devices.find_device(name))
 
 

@@ -113,7 +113,7 @@ class _Opened:
 
 
 def _open_onnx(path: Path) -> _Opened:
-    onnxruntime: Any = extras.load("onnxruntime", extra="export", purpose=f"{path}")
+    onnxruntime: Any = extras.load("onnxruntime", purpose=f"{path}")
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = openvino.threads()

@@ -112,7 +112,7 @@ def _compiled(
 def _onnxruntime(chain: Chain) -> Callable[[Pixels], tuple[Pixels, ...]]:
     from blur2blur.inference.exporting.write import write_onnx
 
-    extras.load("onnxruntime", extra="export", purpose="the backend onnxruntime")
+    extras.load("onnxruntime", purpose="the backend onnxruntime")
     with TemporaryDirectory() as folder:
         path = Path(folder, "chain.onnx")
         write_onnx(chain, path)

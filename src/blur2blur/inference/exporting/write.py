@@ -301,7 +301,7 @@ def _known_blur(path: Path) -> str | None:
 
 def _require(format: str) -> None:
     for package in PACKAGES[format]:
-        extras.load(package, extra="export", purpose=f"the format {format}")
+        extras.load(package, purpose=f"the format {format}")
 
 
 def _opened(path: Path) -> tuple[ExportedHeader, Callable[[Tensor], tuple[Tensor, ...]]]:

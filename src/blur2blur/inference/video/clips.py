@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from blur2blur.errors import InputError
 from blur2blur.files import atomic_path
@@ -155,7 +155,8 @@ class Scenes:
 
     def factor(self, frame: Pixels) -> int:
         """Return what the sides of the next frame (H W 3) are divided by."""
-        seen = cv2.resize(frame, _THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
+        grey = Image.fromarray(frame.mean(axis=2, dtype=np.float32))
+        seen = np.asarray(grey.resize(_THUMBNAIL, Image.Resampling.BOX))
         if self._before is None or np.abs(seen - self._before).mean() > _SCENE_CHANGE:
             self._factor = self._pipeline.choose_factor(frame)
         self._before = seen

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -201,8 +200,10 @@ def _upsample(chroma: Pixels, layout: Layout, height: int, width: int) -> Pixels
         following = np.concatenate([chroma[:, 1:], chroma[:, -1:]], axis=1)
         chroma = np.stack([chroma, (chroma + following) / 2], axis=2).reshape(len(chroma), -1)
     if layout.halved_y:
-        size = (chroma.shape[1], 2 * chroma.shape[0])
-        chroma = cv2.resize(chroma, size, interpolation=cv2.INTER_LINEAR).astype(np.float32)
+        above = np.concatenate([chroma[:1], chroma[:-1]])
+        below = np.concatenate([chroma[1:], chroma[-1:]])
+        between = np.stack([0.25 * above + 0.75 * chroma, 0.75 * chroma + 0.25 * below], axis=1)
+        chroma = between.reshape(2 * len(chroma), -1)
     return chroma[:height, :width]
 
 

@@ -1,0 +1,113 @@
+"""What lies in a folder: photographs, and everything else with the reason why it is not read."""
+
+import os
+import stat
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from blur2blur import images
+from blur2blur.errors import DataError
+
+HIDDEN = "hidden"
+SEEN_FOLDER = "link to a folder that is searched already"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A file or folder that is not read; the reason is a few words, equal for equal kinds."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Photographs by their suffix, and all that is passed over; both sorted by path."""
+
+    photographs: tuple[Path, ...]
+    skipped: tuple[Skipped, ...]
+
+    def by_reason(self) -> list[tuple[str, int, Path]]:
+        """Return (reason, how many, the first of them), the most frequent reason first."""
+        return by_reason((one.reason, one.path) for one in self.skipped)
+
+
+NOTHING = Listing(photographs=(), skipped=())
+
+
+def by_reason(files: Iterable[tuple[str, Path]]) -> list[tuple[str, int, Path]]:
+    """Return (reason, how many, the first of them) of (reason, path), the most frequent first."""
+    paths: dict[str, list[Path]] = defaultdict(list)
+    for reason, path in files:
+        paths[reason].append(path)
+    counts = [(reason, len(found), found[0]) for reason, found in paths.items()]
+    return sorted(counts, key=lambda count: -count[1])
+
+
+def find(folder: Path, advance: Callable[[], object] = lambda: None) -> Listing:
+    """List a folder and the folders in it; `advance` is called after each file.
+
+    Links to folders are followed, each folder once: its own place goes before a link to it. No file
+    is opened.
+
+    Raises:
+        DataError: the folder is missing, is a file, or it or a folder in it cannot be listed.
+    """
+    if not folder.exists():
+        raise DataError(f"no folder {folder}")
+    if not folder.is_dir():
+        raise DataError(f"{folder} is a file; a folder of photographs is needed")
+    photographs: list[Path] = []
+    skipped: list[Skipped] = []
+    root = os.path.realpath(folder)
+    searched: set[str] = set()
+    waiting, links = deque([folder]), deque[Path]()
+    while waiting or links:
+        linked = not waiting
+        parent = links.popleft() if linked else waiting.popleft()
+        place = os.path.realpath(parent)
+        if place in searched or (linked and Path(root).is_relative_to(place)):
+            skipped.append(Skipped(path=parent, reason=SEEN_FOLDER))
+            continue
+        searched.add(place)
+        for entry in _entries(parent):
+            path = Path(entry)
+            if entry.name.startswith("."):
+                skipped.append(Skipped(path=path, reason=HIDDEN))
+            elif entry.is_symlink() and path.is_dir():
+                links.append(path)
+            elif entry.is_dir(follow_symlinks=False):
+                waiting.append(path)
+            elif reason := _unwanted(path, entry):
+                skipped.append(Skipped(path=path, reason=reason))
+            else:
+                photographs.append(path)
+            advance()
+    return Listing(
+        photographs=tuple(sorted(photographs)),
+        skipped=tuple(sorted(skipped, key=lambda one: one.path)),
+    )
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"cannot list {folder}: {error.strerror or error}") from error
+
+
+def _unwanted(path: Path, entry: os.DirEntry[str]) -> str | None:
+    """Return why a file is not read; a broken link of an image's name is left to fail by name."""
+    suffix = path.suffix.lower()
+    if suffix not in images.SUFFIXES:
+        return f"{suffix} is not read" if suffix else "no suffix"
+    if entry.is_file(follow_symlinks=False):
+        return None
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return None
+    return None if regular else "no regular file"

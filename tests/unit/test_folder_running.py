@@ -79,7 +79,7 @@ class Log:
             self.add("decoded")
             return raster
 
-        def logged_encode(path: Path, raster: Raster) -> None:
+        def logged_encode(path: Path, raster: Raster) -> tuple[str, ...]:
             self.add("writing")
             self.before_writing()
             encode(path, raster)

@@ -251,14 +251,20 @@ class TestFilesColours:
 
 class TestTransparentGround:
     def test_is_filled_from_the_edge(self):
-        pixels = np.zeros((9, 12, 3), np.float32)
-        alpha = np.zeros((9, 12, 1), np.float32)
-        pixels[3:6, 4:8], alpha[3:6, 4:8] = (0.2, 0.6, 0.4), 1
-        pixels[3:6, 4], alpha[3:6, 4] = (0.9, 0.1, 0.1), 0.5
+        pixels = np.zeros((21, 32, 3), np.float32)
+        alpha = np.zeros((21, 32, 1), np.float32)
+        alpha[8:13, 8:24] = 1
+        pixels[8:13, 8:24] = (0.2, 0.6, 0.4)
         working = colour.working_pixels(Photograph(pixels=pixels, alpha=alpha))
-        assert np.allclose(working[4, :5], (0.9, 0.1, 0.1))
-        assert np.allclose(working[:, 5:], (0.2, 0.6, 0.4))
+        assert np.allclose(working, (0.2, 0.6, 0.4))
         assert pixels[0, 0, 0] == 0
+        pixels[8:13, 8:16] = (0.9, 0.1, 0.1)
+        working = colour.working_pixels(Photograph(pixels=pixels, alpha=alpha))
+        assert np.array_equal(working[8:13, 8:24], pixels[8:13, 8:24])
+        assert np.allclose(working[8:13, 6:8], (0.9, 0.1, 0.1))
+        assert np.allclose(working[8:13, 24:26], (0.2, 0.6, 0.4))
+        assert working[..., 0].min() > 0.19
+        assert working[..., 0].max() < 0.91
 
     def test_keeps_its_own_colour(self):
         pixels, alpha = noise(8, 8, 3), (noise(8, 8, 1) > 0.5).astype(np.float32)

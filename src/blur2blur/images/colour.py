@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
@@ -173,16 +172,23 @@ def _converted(space: ColourSpace, pixels: Pixels) -> Pixels:
 
 
 def filled_from_edge(pixels: Pixels, seen: NDArray[np.bool_]) -> Pixels:
-    """Return pixels (`H W C`) of which those not `seen` (`H W`) have the colour of the nearest."""
+    """Return pixels (`H W C`) of which those not `seen` (`H W`) have the colour of what is near.
+
+    They take it from ever smaller copies, which hold the means of what is seen (Gortler et al.,
+    "The Lumigraph", SIGGRAPH 1996, push-pull).
+    """
     if seen.all() or not seen.any():
         return pixels
-    found = cv2.distanceTransformWithLabels(
-        (~seen).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    labels: NDArray[np.int32] = found[1].astype(np.int32, copy=False)
-    colour_of = np.zeros((int(labels.max()) + 1, pixels.shape[2]), pixels.dtype)
-    colour_of[labels[seen]] = pixels[seen]
-    return colour_of[labels]
+    height, width, channels = pixels.shape
+    padding = ((0, height % 2), (0, width % 2))
+    weights = np.pad(seen, padding).astype(np.float32)[..., None]
+    weighted = np.pad(pixels, (*padding, (0, 0))) * weights
+    shape = (weights.shape[0] // 2, 2, weights.shape[1] // 2, 2)
+    counts = weights.reshape(*shape, 1).sum(axis=(1, 3))
+    means = weighted.reshape(*shape, channels).sum(axis=(1, 3)) / np.maximum(counts, 1)
+    smaller = filled_from_edge(means, counts[..., 0] > 0)
+    larger = smaller.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+    return np.where(seen[..., None], pixels, larger)
 
 
 def rgb_uint8(values: NDArray[np.uint8], icc_profile: bytes | None) -> NDArray[np.uint8]:

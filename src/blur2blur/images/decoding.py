@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from blur2blur.errors import InputError
-from blur2blur.images import cameras, colour, exif, jpeg, png, tiff
+from blur2blur.images import cameras, colour, deep_png, exif, jpeg, png, tiff
 from blur2blur.images.exif import exif_of
 from blur2blur.images.kinds import Kind
 from blur2blur.images.limits import NoPillowLimit, refuse_animation, refuse_size
@@ -204,12 +203,13 @@ def _decode_png(data: bytes, kind: Kind) -> Decoded:
     chunks = png.read_chunks(data)
     if chunks.animated:
         refuse_animation()
-    with _pillow_image(chunks.pixels, kind) as image:
-        tiles: Any = image.tile  # pyright: ignore[reportAttributeAccessIssue]
-        deep = "16" in str(tiles[0].args)
-        image.load()  # also when deep: it sees damage that OpenCV passes over
-        values: Values
-        values = _deep_png(chunks, image) if deep else _values_of(image, None)[0]
+    values: Values
+    if deep_png.is_deep(chunks.pixels):
+        values = deep_png.decode(chunks.pixels, chunks.key)
+    else:
+        with _pillow_image(chunks.pixels, kind) as image:
+            image.load()
+            values = _values_of(image, None)[0]
     raster = Raster(
         values=values,
         exif=exif.strip_prefix(chunks.exif) if chunks.exif else None,
@@ -217,24 +217,6 @@ def _decode_png(data: bytes, kind: Kind) -> Decoded:
         metadata=chunks.metadata(),
     )
     return Decoded(raster=raster, orientation=exif.orientation_of(raster.exif or b""))
-
-
-def _deep_png(chunks: png.Chunks, image: Image.Image) -> NDArray[np.uint16]:
-    """Return `H W C`, 16 bits, in the order (grey|RGB)[alpha]; one colour may be the clear one."""
-    grey = image.mode in ("LA", "L") or image.mode.startswith("I;16")
-    decoded = cv2.imdecode(np.frombuffer(chunks.pixels, np.uint8), cv2.IMREAD_UNCHANGED)
-    # OpenCV's stubs leave out that a damaged file gives None
-    if decoded is None or decoded.dtype != np.uint16:  # pyright: ignore[reportUnnecessaryComparison]
-        raise ValueError("its channels do not come out as 16 bits")
-    pixels: NDArray[np.uint16] = np.atleast_3d(decoded).astype(np.uint16, copy=False)
-    if pixels.shape[2] > 1:
-        pixels = pixels[..., [*([0] if grey else [2, 1, 0]), *range(3, pixels.shape[2])]]
-    colours = 1 if grey else 3
-    if chunks.key is not None and len(chunks.key) == 2 * colours:
-        key = np.frombuffer(chunks.key, ">u2").astype(np.uint16)
-        seen = (pixels[..., :colours] != key).any(axis=2, keepdims=True)
-        pixels = np.concatenate([pixels[..., :colours], seen * np.uint16(65535)], axis=2)
-    return pixels
 
 
 def _decode_tiff(data: bytes, kind: Kind) -> Decoded:

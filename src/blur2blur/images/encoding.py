@@ -5,11 +5,10 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from blur2blur.images import jpeg, png, tiff
+from blur2blur.images import deep_png, jpeg, png, tiff
 from blur2blur.images.colour import fitting_profile
 from blur2blur.images.kinds import SUFFIXES_OF, Kind
 from blur2blur.images.metadata import iptc_of
@@ -126,9 +125,7 @@ def _jpeg(raster: Raster, quality: int | None) -> tuple[bytes, tuple[str, ...]]:
 
 def _png(values: Values) -> bytes:
     if values.dtype == np.uint16:
-        order = [0] if values.shape[2] == 1 else [2, 1, 0, *range(3, values.shape[2])]
-        _, encoded = cv2.imencode(".png", np.ascontiguousarray(values[..., order]))
-        return encoded.tobytes()
+        return deep_png.encode(values.astype(np.uint16, copy=False))
     file = io.BytesIO()
     _image(values).save(file, "PNG", compress_level=4)
     return file.getvalue()

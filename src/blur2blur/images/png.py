@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from blur2blur.images import icc
@@ -139,18 +139,15 @@ def with_chunks(
         chunks.append((b"iTXt", _XMP_KEYWORD + bytes(4) + metadata.xmp))
     chunks += metadata.png_text
     chunks += [(b"tEXt", b"Comment\x00" + _latin_1(comment)) for comment in metadata.comments]
-    return data[:_HEADER_END] + _joined(chunks) + data[_HEADER_END:]
+    joined = b"".join(chunk(kind, content) for kind, content in chunks)
+    return data[:_HEADER_END] + joined + data[_HEADER_END:]
 
 
 def _latin_1(comment: bytes) -> bytes:
     return comment.replace(b"\x00", b"").decode("utf-8", "replace").encode("latin-1", "replace")
 
 
-def _joined(chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
-    return b"".join(
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks
-    )
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk's bytes: length, kind, content, checksum."""
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)

@@ -131,8 +131,7 @@ def to_raster(path: Path, photograph: Photograph) -> Raster:
         raise ValueError(f"pixels are H W 3, not {pixels.shape}")
     deep = photograph.bit_depth == 16 and suffix in _DEEP_SUFFIXES
     alpha = photograph.alpha if suffix in _ALPHA_SUFFIXES else None
-    # neither OpenCV nor Pillow reads or writes 16-bit grey with alpha: that becomes colour
-    colours = 1 if photograph.grey and not (deep and alpha is not None) else 3
+    colours = 1 if photograph.grey else 3
     shape = (*pixels.shape[:2], colours if alpha is None else colours + 1)
     values: Values = np.empty(shape, np.uint16) if deep else np.empty(shape, np.uint8)
     for top in range(0, shape[0], BAND_ROWS):

@@ -302,6 +302,24 @@ class TestOrientation:
         assert images.read_size(path) == (40, 24)
 
 
+class TestBoundary:
+    def test_a_librarys_failed_assertion_is_the_files_error(self, tmp_path: Path):
+        data = saved("PNG", noise(8, 8, 3) // 128)
+        place = data.index(b"IHDR")
+        content = data[place + 4 : place + 13] + b"\x03" + data[place + 14 : place + 17]
+        checksum = struct.pack(">I", zlib.crc32(b"IHDR" + content))
+        data = data[: place + 4] + content + checksum + data[place + 21 :]  # no palette
+        (tmp_path / "a.png").write_bytes(data)
+        with pytest.raises(InputError, match=r"a\.png cannot be read"):
+            images.read(tmp_path / "a.png")
+
+    def test_a_mistake_of_ours_surfaces(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        (tmp_path / "a.png").write_bytes(saved("PNG", smooth()))
+        monkeypatch.setattr("blur2blur.images.png._PIXEL_KINDS", None)
+        with pytest.raises(TypeError):
+            images.read(tmp_path / "a.png")
+
+
 class TestLibrariesOfTheirOwn:
     @pytest.mark.parametrize(
         ("start", "package"),

@@ -6,6 +6,9 @@ JPEG, the first is the photograph; animations are refused. `Raster.notes` says w
 
 import mmap
 import os
+import struct
+import traceback
+import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +26,7 @@ from blur2blur.images.limits import refuse_size
 from blur2blur.images.metadata import upright_xmp
 from blur2blur.images.raster import Photograph, Raster, to_photograph, to_raster
 
+_OF_DAMAGE = (ValueError, OSError, OverflowError, struct.error, zlib.error)
 _DAMAGED = "cannot be read (damaged or cut short?)"
 
 
@@ -197,8 +201,9 @@ def sharpness(image_uint8: NDArray[np.uint8]) -> float:
 def _explained(path: Path, problem: str) -> Generator[None]:
     """Turn what a library raises in the block into one line on the file.
 
-    Libraries raise anything on damage, also failed assertions of their own; the block holds them
-    and the readers beside them, nothing else of this project.
+    Libraries raise anything on damage, also failed assertions of their own. What this project's
+    readers find damaged they raise as ValueError; anything else of theirs is a mistake of ours and
+    passes through.
     """
     try:
         yield
@@ -207,10 +212,18 @@ def _explained(path: Path, problem: str) -> Generator[None]:
     except MemoryError:
         raise
     except Exception as error:
+        if not isinstance(error, _OF_DAMAGE) and _is_ours(error):
+            raise
         if isinstance(error, OSError) and error.errno is not None:
             raise InputError(f"{path} cannot be read: {error.strerror}") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} {problem}: {reason}") from error
+
+
+def _is_ours(error: Exception) -> bool:
+    """Tell whether an exception was raised by code of this project, not by a library it called."""
+    innermost = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
+    return str(innermost.f_globals.get("__name__")).startswith("blur2blur.")
 
 
 def _refuse_missing(path: Path) -> None:

@@ -197,7 +197,7 @@ def test_another_kind_of_file_among_the_inputs(tmp_path: Path, weights: Path) ->
     (tmp_path / "notes.txt").write_text("no image")
     result = _deblur(weights, tmp_path / "notes.txt", "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert "notes.txt is not one of" in result.stderr
+    assert "notes.txt cannot be read: it is not an image of a known kind" in result.stderr
 
 
 @pytest.mark.parametrize(

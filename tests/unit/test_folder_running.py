@@ -79,11 +79,12 @@ class Log:
             self.add("decoded")
             return raster
 
-        def logged_encode(path: Path, raster: Raster) -> None:
+        def logged_encode(path: Path, raster: Raster) -> tuple[str, ...]:
             self.add("writing")
             self.before_writing()
-            encode(path, raster)
+            notes = encode(path, raster)
             self.add("written")
+            return notes
 
         monkeypatch.setattr(images, "decode", logged_decode)
         monkeypatch.setattr(images, "encode", logged_encode)
@@ -144,11 +145,11 @@ def test_failures_of_each_kind_come_in_the_order_of_the_inputs(
     jobs = _jobs(tmp_path)
     encode, others_failed = images.encode, threading.Event()
 
-    def full(path: Path, raster: Raster) -> None:
+    def full(path: Path, raster: Raster) -> tuple[str, ...]:
         others_failed.wait(SECONDS)
         if path.name in ("a.png", "e.png"):
             raise InputError(f"cannot write {path}: the disk is full") from OSError()
-        encode(path, raster)
+        return encode(path, raster)
 
     monkeypatch.setattr(images, "encode", full)
     (tmp_path / "in/b.jpg").write_bytes(b"no image")
@@ -179,10 +180,10 @@ def test_photographs_too_large_to_read_or_write_are_reported_and_the_rest_done(
             raise MemoryError
         return decode(path)
 
-    def write(path: Path, raster: Raster) -> None:
+    def write(path: Path, raster: Raster) -> tuple[str, ...]:
         if path.name == "d.png":
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
-        encode(path, raster)
+        return encode(path, raster)
 
     monkeypatch.setattr(images, "decode", read)
     monkeypatch.setattr(images, "encode", write)

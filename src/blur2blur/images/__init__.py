@@ -1,10 +1,12 @@
 """Pixels of photographs: read, written and converted here and nowhere else."""
 
+from blur2blur.images.colour import with_result, working_pixels
+from blur2blur.images.encoding import Format, output_name
 from blur2blur.images.files import (
-    MAX_PIXELS,
     decode,
     encode,
     find_images,
+    is_animation,
     read,
     read_rgb,
     read_rgb_uint8,
@@ -14,16 +16,28 @@ from blur2blur.images.files import (
     write,
     write_rgb,
 )
-from blur2blur.images.raster import SUFFIXES, Photograph, Raster, to_photograph, to_raster
+from blur2blur.images.kinds import SUFFIXES
+from blur2blur.images.limits import MAX_PIXELS
+from blur2blur.images.raster import (
+    WRITTEN_SUFFIXES,
+    Photograph,
+    Raster,
+    to_photograph,
+    to_raster,
+)
 
 __all__ = [
     "MAX_PIXELS",
     "SUFFIXES",
+    "WRITTEN_SUFFIXES",
+    "Format",
     "Photograph",
     "Raster",
     "decode",
     "encode",
     "find_images",
+    "is_animation",
+    "output_name",
     "read",
     "read_rgb",
     "read_rgb_uint8",
@@ -32,6 +46,8 @@ __all__ = [
     "sharpness",
     "to_photograph",
     "to_raster",
+    "with_result",
+    "working_pixels",
     "write",
     "write_rgb",
 ]

@@ -1,173 +1,165 @@
-"""EXIF blocks and ICC profiles: what a photograph carries beside its pixels.
-
-An EXIF block is a small TIFF file: an 8-byte header, then directories of 12-byte entries
-(JEITA CP-3451, TIFF 6.0).
-"""
+"""EXIF blocks: what a camera says of a photograph (JEITA CP-3451)."""
 
 import struct
 from datetime import datetime
-from typing import Any, BinaryIO
+from mmap import mmap
+from typing import Any
 
-from PIL import Image
-from PIL.ExifTags import IFD
+from blur2blur.images import ifd
+from blur2blur.images.ifd import Entry, Header
 
 ORIENTATION = 0x0112
-EXIF_PREFIX = b"Exif\x00\x00"
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PREFIX = b"Exif\x00\x00"
+EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY_DIRECTORY = 0x8769, 0x8825, 0xA005
+MAKER_NOTE = 0x927C
 
-_DAMAGED = (OSError, ValueError, SyntaxError, KeyError, IndexError, TypeError, struct.error)
-
-# Tags of a TIFF file's main directory that describe the photograph; all others describe how its
-# pixels lie in that one file and would be wrong in another.
-_DESCRIPTIVE_TAGS = (
-    0x010E,  # ImageDescription
-    0x010F,  # Make
-    0x0110,  # Model
-    0x011A,  # XResolution
-    0x011B,  # YResolution
-    0x0128,  # ResolutionUnit
-    0x0131,  # Software
-    0x0132,  # DateTime
-    0x013B,  # Artist
-    0x013C,  # HostComputer
-    0x4746,  # Rating
-    0x8298,  # Copyright
+_TIMES_TAKEN = (0x9003, 0x9004)
+# Tags of a TIFF file that say how its pixels lie in it, or that are carried by other means (XMP,
+# IPTC, Photoshop's blocks, ICC profile): wrong or double in another file.
+_LAYOUT_TAGS = frozenset(
+    {*range(254, 259), 259, 262, 263, 266, 273, 277, 278, 279, *range(280, 282), 284, 292, 293}
+    | {297, 317, 318, 319, 320, *range(322, 326), 330, 332, *range(338, 348), *range(512, 522)}
+    | {529, 530, 531, 532, 700, 32997, 32998, 33421, 33422, 33723, 34377, 34675, 37724}
 )
+_FIRST_DNG_TAG = 50700
 
 
-def strip_prefix(exif: bytes) -> bytes:
+def strip_prefix(block: bytes) -> bytes:
     """Return the EXIF block without the marker that JPEG puts before it."""
-    while exif.startswith(EXIF_PREFIX):
-        exif = exif[len(EXIF_PREFIX) :]
-    return exif
+    while block.startswith(PREFIX):
+        block = block[len(PREFIX) :]
+    return block
 
 
-def orientation_of(exif: bytes) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 where there is none or the block is damaged."""
-    place = _find_orientation(exif)
-    if place is None:
-        return 1
-    (value,) = struct.unpack_from(">H" if exif.startswith(b"MM") else "<H", exif, place)
-    return value if 1 <= value <= 8 else 1
+def exif_of(info: dict[Any, Any]) -> bytes | None:
+    """Return the block in what Pillow, or a library in its manner, tells of an image."""
+    block = info.get("exif")
+    return strip_prefix(block) or None if isinstance(block, bytes) else None
 
 
-def upright(exif: bytes) -> bytes:
-    """Return the block for pixels that have been turned upright: orientation 1, no thumbnail.
+def main_directory(stream: bytes | mmap) -> tuple[Header, dict[int, Entry]]:
+    """Return header and main directory. Raises ValueError where it is no TIFF stream."""
+    header = ifd.read_header(stream)
+    return header, ifd.read_directory(stream, header, header.first)
 
-    The block is patched in place and keeps its length, because makers' notes hold absolute
-    offsets. The thumbnail is unlinked: it shows the photograph before it was changed or turned.
-    """
-    place = _find_orientation(exif)
-    patched = bytearray(exif)
+
+def orientation_of(stream: bytes | mmap) -> int:
+    """Return the orientation that a block or a TIFF file states, 1 to 8; 1 where it states none."""
     try:
-        order, first, entries = _main_directory(exif)
-        if place is not None:
-            struct.pack_into(f"{order}H", patched, place, 1)
-        struct.pack_into(f"{order}I", patched, first + 2 + 12 * entries, 0)
-    except struct.error:
-        return exif
+        header, entries = main_directory(stream)
+    except ValueError:
+        return 1
+    value = ifd.integer(entries.get(ORIENTATION), header)
+    return value if value is not None and 1 <= value <= 8 else 1
+
+
+def upright(block: bytes, *, height: int, width: int) -> bytes:
+    """Return the block for pixels that have been turned upright.
+
+    Orientation becomes 1, sizes those of the pixels, and the thumbnail is unlinked: it shows the
+    photograph before it was changed or turned. The block is patched in place and keeps its length,
+    because makers' notes hold absolute offsets. One that is no TIFF stream comes back as it is.
+    """
+    try:
+        header, entries = main_directory(block)
+    except ValueError:
+        return block
+    patched = bytearray(block)
+    inner = sub_directory(block, header, entries, EXIF_DIRECTORY)
+    changes = [(entries, ORIENTATION, 1), (entries, 0x0100, width), (entries, 0x0101, height)]
+    changes += [(inner, 0xA002, width), (inner, 0xA003, height)]
+    for directory, tag, value in changes:
+        entry = directory.get(tag)
+        content = None if entry is None else ifd.with_integer(entry, header, value)
+        if entry is not None and content is not None:
+            patched[entry.offset : entry.offset + len(content)] = content
+    link = ifd.link_offset(block, header, header.first)
+    if link is not None:
+        patched[link : link + 4] = bytes(4)
     return bytes(patched)
 
 
-def _main_directory(exif: bytes) -> tuple[str, int, int]:
-    """Return byte order, offset and number of entries; struct.error where there is none."""
-    order = ">" if exif.startswith(b"MM") else "<"
-    version, first = struct.unpack_from(f"{order}HI", exif, 2)
-    if version != 42:
-        raise struct.error("not a classic TIFF stream")
-    (entries,) = struct.unpack_from(f"{order}H", exif, first)
-    return order, first, entries
+def sub_directory(
+    stream: bytes | mmap, header: Header, entries: dict[int, Entry], tag: int
+) -> dict[int, Entry]:
+    """Return the directory that an entry points to; empty where there is none."""
+    offset = ifd.integer(entries.get(tag), header)
+    return ifd.read_directory(stream, header, offset) if offset else {}
 
 
-def _find_orientation(exif: bytes) -> int | None:
-    """Return the offset of the orientation's value in the block."""
-    try:
-        order, first, entries = _main_directory(exif)
-        for index in range(entries):
-            entry = first + 2 + 12 * index
-            tag, kind = struct.unpack_from(f"{order}HH", exif, entry)
-            if tag == ORIENTATION and kind == 3:
-                struct.unpack_from(f"{order}H", exif, entry + 8)
-                return entry + 8
-    except struct.error:
-        return None
-    return None
+def from_tiff(stream: bytes | mmap) -> bytes | None:
+    """Return an EXIF block of what a TIFF or camera RAW file says of its photograph.
 
-
-def description(exif: bytes) -> dict[int, Any]:
-    """Return the block's descriptive tags, its sub-directories as nested dictionaries.
-
-    Empty where the block is damaged: no photograph is lost for its metadata.
+    None where it says nothing, or is no TIFF stream.
     """
-    block = Image.Exif()
     try:
-        block.load(exif)
-        tags = _descriptive(block)
-        _serialised(tags)
-    except _DAMAGED:
-        return {}
-    return tags
+        header, entries = main_directory(stream)
+    except ValueError:
+        return None
+    kept = {
+        tag: entry
+        for tag, entry in entries.items()
+        if tag not in _LAYOUT_TAGS and tag < _FIRST_DNG_TAG and entry.kind <= 13
+    }
+    inner = {
+        tag: sub_directory(stream, header, entries, tag) for tag in (EXIF_DIRECTORY, GPS_DIRECTORY)
+    }
+    interoperability = sub_directory(
+        stream, header, inner[EXIF_DIRECTORY], INTEROPERABILITY_DIRECTORY
+    )
+    return _written(header, kept, inner, interoperability) if kept else None
 
 
-def time_taken(exif: bytes) -> datetime | None:
+def without_maker_note(block: bytes) -> bytes | None:
+    """Return the block without its maker's note, often its largest part; None as `from_tiff`."""
+    try:
+        header, entries = main_directory(block)
+    except ValueError:
+        return None
+    inner = {
+        tag: sub_directory(block, header, entries, tag) for tag in (EXIF_DIRECTORY, GPS_DIRECTORY)
+    }
+    inner[EXIF_DIRECTORY].pop(MAKER_NOTE, None)
+    return _written(header, entries, inner, {})
+
+
+def _written(
+    header: Header,
+    entries: dict[int, Entry],
+    inner: dict[int, dict[int, Entry]],
+    interoperability: dict[int, Entry],
+) -> bytes:
+    classic = Header(header.order, False, 8)
+    main = {tag: entry for tag, entry in entries.items() if tag not in inner}
+    directories = {tag: dict(content) for tag, content in inner.items() if content}
+    body = struct.pack(f"{classic.order}2sHI", b"MM" if classic.order == ">" else b"II", 42, 8)
+    pointer = ifd.new_entry(classic, 4, 0)
+    size = len(ifd.write_directory(main | dict.fromkeys(directories, pointer), classic, 0))
+    offset = len(body) + size
+    tail = b""
+    if EXIF_DIRECTORY in directories:
+        directories[EXIF_DIRECTORY].pop(INTEROPERABILITY_DIRECTORY, None)
+    if interoperability and EXIF_DIRECTORY in directories:
+        tail = ifd.write_directory(interoperability, classic, offset)
+        directories[EXIF_DIRECTORY][INTEROPERABILITY_DIRECTORY] = ifd.new_entry(classic, 4, offset)
+    for tag, directory in directories.items():
+        place = offset + len(tail)
+        main[tag] = ifd.new_entry(classic, 4, place)
+        tail += ifd.write_directory(directory, classic, place)
+    return body + ifd.write_directory(main, classic, len(body)) + tail
+
+
+def time_taken(block: bytes | mmap) -> datetime | None:
     """Return DateTimeOriginal, else DateTimeDigitized; None where absent or unset."""
-    inner = description(exif).get(IFD.Exif, {})
-    for tag in (0x9003, 0x9004):
+    try:
+        header, entries = main_directory(block)
+    except ValueError:
+        return None
+    inner = sub_directory(block, header, entries, EXIF_DIRECTORY)
+    for tag in _TIMES_TAKEN:
         try:
-            return datetime.strptime(str(inner[tag])[:19], "%Y:%m:%d %H:%M:%S")
+            text = inner[tag].content[:19].decode("ascii")
+            return datetime.strptime(text, "%Y:%m:%d %H:%M:%S")
         except (KeyError, ValueError):
             continue
-    return None
-
-
-def from_tiff(block: Image.Exif) -> bytes | None:
-    """Return an EXIF block of a TIFF file's descriptive tags, None where it has none.
-
-    `block` is what Pillow read from the file's main directory.
-    """
-    try:
-        tags = _descriptive(block)
-        if ORIENTATION in block:
-            tags[ORIENTATION] = block[ORIENTATION]
-        return _serialised(tags) if tags else None
-    except _DAMAGED:
-        return None
-
-
-def _serialised(tags: dict[int, Any]) -> bytes:
-    block = Image.Exif()
-    for tag, value in tags.items():
-        block[tag] = value
-    return strip_prefix(block.tobytes())
-
-
-def _descriptive(block: Image.Exif) -> dict[int, Any]:
-    tags: dict[int, Any] = {tag: block[tag] for tag in _DESCRIPTIVE_TAGS if tag in block}
-    for directory in (IFD.Exif, IFD.GPSInfo):
-        if directory in block:
-            inner: dict[int, Any] = dict(block.get_ifd(directory))
-            if IFD.Interop in inner:
-                inner[IFD.Interop] = dict(block.get_ifd(IFD.Interop))
-            if inner:
-                tags[directory] = inner
-    return tags
-
-
-def fitting_profile(icc_profile: bytes | None, *, grey: bool) -> bytes | None:
-    """Return the ICC profile unless it is made for other channels (CMYK, or grey for colour)."""
-    if not icc_profile:
-        return None
-    space = icc_profile[16:20]
-    wanted = b"GRAY" if grey else b"RGB "
-    return None if space in {b"CMYK", b"GRAY", b"RGB "} - {wanted} else icc_profile
-
-
-def exif_after_pixels(file: BinaryIO) -> bytes | None:
-    """Return the EXIF chunk of a PNG file wherever it stands, reading chunk headers only."""
-    file.seek(len(PNG_SIGNATURE))
-    while len(header := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", header)
-        if kind == b"eXIf":
-            return file.read(length)
-        file.seek(length + 4, 1)
     return None

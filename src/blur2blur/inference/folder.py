@@ -1,10 +1,11 @@
 """Files, folders and globs of photographs through a pipeline, one output file for each."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from blur2blur import images
@@ -17,6 +18,7 @@ from blur2blur.inference.pipeline import Pipeline
 CONVERTED_FOLDER = "converted"
 
 _GLOB_CHARACTERS = frozenset("*?[")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ def plan(inputs: Sequence[str], out: Path, *, save_converted: bool) -> list[Job]
     owners: dict[Path, Path] = {}
     for text in inputs:
         for source, found in _expand(text, out):
-            place = found if name is None else PurePath(name)
+            place = images.output_name(found, "keep") if name is None else PurePath(name)
             converted = out / CONVERTED_FOLDER / place if save_converted else None
             job = Job(source=source, output=out / place, converted=converted)
             for path in (job.output, job.converted):
@@ -148,10 +150,12 @@ def process(
 
 
 def _read(job: Job) -> Raster:
-    if job.output.suffix.lower() not in images.SUFFIXES:
-        known = " ".join(sorted(images.SUFFIXES))
-        raise InputError(f"{job.source} is not one of {known}")
-    return images.decode(job.source)
+    raster = images.decode(job.source)
+    for note in raster.notes:
+        _log.warning("%s: %s", job.source, note)
+    if job.output.suffix.lower() != job.source.suffix.lower():
+        _log.warning("%s is written as %s", job.source, job.output)
+    return raster
 
 
 def _photograph(decoded: Future[Raster]) -> Photograph:
@@ -166,18 +170,22 @@ def _deblur(
     on_tile: Callable[[int, int], None] | None,
 ) -> list[tuple[Path, Raster]]:
     """Return the files to write and what they are to hold."""
-    pixels = photograph.pixels
+    pixels = images.working_pixels(photograph)
     if job.converted is None:
         pipeline.process(pixels, out=pixels, on_tile=on_tile)
-        return [(job.output, images.to_raster(job.output, photograph))]
-    merged = pipeline.process(pixels, keep_converted=True, on_tile=on_tile)
-    made = [(job.converted, merged[..., :3]), (job.output, merged[..., 3:])]
-    return [(path, images.to_raster(path, replace(photograph, pixels=part))) for path, part in made]
+        made = [(job.output, pixels)]
+    else:
+        merged = pipeline.process(pixels, keep_converted=True, on_tile=on_tile)
+        made = [(job.converted, merged[..., :3]), (job.output, merged[..., 3:])]
+    return [
+        (path, images.to_raster(path, images.with_result(photograph, part))) for path, part in made
+    ]
 
 
 def _write(files: Sequence[tuple[Path, Raster]]) -> None:
     for path, raster in files:
-        images.encode(path, raster)
+        for note in images.encode(path, raster):
+            _log.warning("%s: %s", path, note)
 
 
 @contextmanager
@@ -224,7 +232,7 @@ def _expand(text: str, out: Path) -> Iterator[tuple[Path, PurePath]]:
 
 def names_photograph(out: Path) -> bool:
     """Tell whether an output is the name of an image, not a folder."""
-    return out.suffix.lower() in images.SUFFIXES and not out.is_dir()
+    return out.suffix.lower() in images.WRITTEN_SUFFIXES and not out.is_dir()
 
 
 def has_wildcard(text: str) -> bool:

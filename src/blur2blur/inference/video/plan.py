@@ -59,7 +59,7 @@ def plan(inputs: Sequence[str], out: Path, quality: Quality) -> ClipPlan:
     if not out.is_dir() and (names_clip or (len(inputs) == 1 and _is_clip(first) and out.suffix)):
         if len(inputs) == 1 and not first.exists() and not has_wildcard(inputs[0]):
             raise InputError(f"no file or folder {first}")
-        if len(inputs) > 1 or not first.is_file() or first.suffix.lower() in images.SUFFIXES:
+        if len(inputs) > 1 or not first.is_file() or _is_photograph(first):
             raise InputError(
                 f"{out} is the name of a clip, which takes one clip as input; choose a folder for "
                 "anything else"
@@ -132,6 +132,10 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _is_clip(path: Path) -> bool:
     hidden = path.name.startswith(".")
     return path.is_file() and not hidden and path.suffix.lower() in SUFFIXES
+
+
+def _is_photograph(path: Path) -> bool:
+    return path.suffix.lower() in images.SUFFIXES and not images.is_animation(path)
 
 
 def _holds_photographs(text: str) -> bool:

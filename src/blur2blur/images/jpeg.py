@@ -1,0 +1,178 @@
+"""Segments of JPEG files: metadata, and how strongly the pixels were compressed (ITU-T T.81)."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from blur2blur.images import exif
+from blur2blur.images.metadata import Metadata, photoshop_of
+
+XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\x00"
+_EXTENDED_XMP_PREFIX = b"http://ns.adobe.com/xmp/extension/\x00"
+_PHOTOSHOP_PREFIX = b"Photoshop 3.0\x00"
+_ICC_PREFIX = b"ICC_PROFILE\x00"
+_PICTURES_PREFIX = b"MPF\x00"
+_GAIN_MAP_WORDS = (b"urn:iso:std:iso:ts:21496", b"hdrgm:Version", b"HDRGainMap")
+MOST_SEGMENT_BYTES = 65533
+_APP0, _APP1, _APP2, _APP13, _COMMENT, _TABLES, _SCAN = 0xE0, 0xE1, 0xE2, 0xED, 0xFE, 0xDB, 0xDA
+_METADATA = frozenset({_APP1, _APP2, _APP13, _COMMENT})
+_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
+
+# Luminance table of ITU-T T.81, annex K.1, in zigzag order: its sum is all that is needed.
+_STANDARD_LUMINANCE_SUM = 3688
+
+
+@dataclass(slots=True)
+class Segments:
+    """What the segments before the first scan hold.
+
+    Attributes:
+        pixels: the file without metadata, of which decoders would read what they need not.
+    """
+
+    pixels: bytes = b""
+    exif: bytes | None = None
+    icc_parts: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    xmp: bytes | None = None
+    xmp_extended: list[bytes] = field(default_factory=list[bytes])
+    photoshop: bytes = b""
+    comments: list[bytes] = field(default_factory=list[bytes])
+    dpi: tuple[float, float] | None = None
+    luminance_sum: int = 0
+    more_pictures: bool = False
+    gain_map: bool = False
+
+    @property
+    def icc_profile(self) -> bytes | None:
+        """The profile, put together from its parts."""
+        return b"".join(part for _, part in sorted(self.icc_parts.items())) or None
+
+    @property
+    def quality(self) -> int | None:
+        """Quality, 1 to 100, at which libjpeg's tables are as coarse on average."""
+        if not self.luminance_sum:
+            return None
+        scale = 100 * self.luminance_sum / _STANDARD_LUMINANCE_SUM
+        quality = 100 - scale / 2 if scale <= 100 else 5000 / scale
+        return max(1, min(100, round(quality)))
+
+    def metadata(self) -> Metadata:
+        """Return what is neither EXIF nor profile."""
+        return Metadata(
+            xmp=self.xmp,
+            xmp_extended=tuple(self.xmp_extended),
+            photoshop=self.photoshop or None,
+            dpi=self.dpi,
+            comments=tuple(self.comments),
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what is not carried over."""
+        if self.gain_map:
+            return ("its gain map (HDR) was left out: the result shows the standard range",)
+        return ("only the first of its pictures was read",) if self.more_pictures else ()
+
+
+def read_segments(data: bytes) -> Segments:
+    """Read the segments before the pixels; what is cut off or unknown is passed over."""
+    found = Segments()
+    kept, place = [data[:2]], 2
+    for marker, content, start in _segments(data):
+        if marker in _METADATA:
+            kept.append(data[place:start])
+            place = start + 4 + len(content)
+        if marker == _APP0 and content.startswith(b"JFIF\x00") and len(content) >= 12:
+            found.dpi = _resolution(*struct.unpack_from(">BHH", content, 7))
+        elif marker == _APP1:
+            _read_app1(content, found)
+        elif marker == _APP2:
+            _read_app2(content, found)
+        elif marker == _APP13 and content.startswith(_PHOTOSHOP_PREFIX):
+            found.photoshop += content[len(_PHOTOSHOP_PREFIX) :]
+        elif marker == _COMMENT:
+            found.comments.append(content)
+        elif marker == _TABLES:
+            found.luminance_sum = found.luminance_sum or _sum_of_table_0(content)
+    found.pixels = b"".join([*kept, data[place:]])
+    return found
+
+
+def _resolution(unit: int, across: int, down: int) -> tuple[float, float] | None:
+    per_inch = {1: 1.0, 2: 2.54}.get(unit)
+    return (across * per_inch, down * per_inch) if per_inch and across and down else None
+
+
+def _read_app1(content: bytes, found: Segments) -> None:
+    if content.startswith(exif.PREFIX):
+        found.exif = found.exif or exif.strip_prefix(content) or None
+    elif content.startswith(XMP_PREFIX):
+        found.xmp = found.xmp or content[len(XMP_PREFIX) :]
+        found.gain_map |= any(word in content for word in _GAIN_MAP_WORDS)
+    elif content.startswith(_EXTENDED_XMP_PREFIX):
+        found.xmp_extended.append(content)
+
+
+def _read_app2(content: bytes, found: Segments) -> None:
+    if content.startswith(_ICC_PREFIX) and len(content) > 14:
+        found.icc_parts.setdefault(content[12], content[14:])
+    found.more_pictures |= content.startswith(_PICTURES_PREFIX)
+    found.gain_map |= any(word in content for word in _GAIN_MAP_WORDS)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Yield marker, content and start of each segment before the first scan."""
+    place = 2
+    while place + 4 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if marker == _SCAN:
+            return
+        if marker == 0xFF:  # a filling byte
+            place += 1
+        elif marker in _WITHOUT_LENGTH:
+            place += 2
+        else:
+            (length,) = struct.unpack_from(">H", data, place + 2)
+            yield marker, data[place + 4 : place + 2 + length], place
+            place += 2 + max(2, length)
+
+
+def _sum_of_table_0(content: bytes) -> int:
+    """Return the sum of the quantisation table of brightness; 0 where it is not in the segment."""
+    place = 0
+    while place < len(content):
+        size = 2 if content[place] >> 4 else 1
+        table = content[place + 1 : place + 1 + 64 * size]
+        if content[place] & 15 == 0 and len(table) == 64 * size:
+            return sum(struct.unpack(f">64{'H' if size == 2 else 'B'}", table))
+        place += 1 + 64 * size
+    return 0
+
+
+def metadata_segments(
+    exif_block: bytes | None, metadata: Metadata
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return segments of EXIF, XMP, IPTC and comments to put into a file, and what did not fit."""
+    segments, notes = b"", ()
+    if exif_block and len(exif_block) + len(exif.PREFIX) > MOST_SEGMENT_BYTES:
+        exif_block = exif.without_maker_note(exif_block)
+        notes += ("EXIF was written without the maker's note: JPEG holds 64 kB of it",)
+    if exif_block and len(exif_block) + len(exif.PREFIX) <= MOST_SEGMENT_BYTES:
+        segments += _segment(_APP1, exif.PREFIX + exif_block)
+    elif exif_block:
+        notes += ("EXIF was left out: JPEG holds 64 kB of it",)
+    if metadata.xmp and len(metadata.xmp) + len(XMP_PREFIX) <= MOST_SEGMENT_BYTES:
+        segments += _segment(_APP1, XMP_PREFIX + metadata.xmp)
+        segments += b"".join(_segment(_APP1, content) for content in metadata.xmp_extended)
+    elif metadata.xmp:
+        notes += ("XMP was left out: JPEG holds 64 kB of it",)
+    resources = photoshop_of(metadata) or b""
+    part_bytes = MOST_SEGMENT_BYTES - len(_PHOTOSHOP_PREFIX)
+    for place in range(0, len(resources), part_bytes):
+        segments += _segment(_APP13, _PHOTOSHOP_PREFIX + resources[place : place + part_bytes])
+    for comment in metadata.comments:
+        segments += _segment(_COMMENT, comment[:MOST_SEGMENT_BYTES])
+    return segments, notes
+
+
+def _segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content

@@ -1,25 +1,31 @@
 """What is measured of every photograph first: size, sharpness, similarity, time."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from blur2blur import images
 from blur2blur.errors import InputError
+from blur2blur.tiling import Pixels
 
 _LONG_SIDE_PX = 768
 _TILES = 8
 _TILES_PERCENTILE = 75
-_EDGE_WINDOW_PX = 11
-_PRESMOOTHING_PX = 0.7
+_EDGE_REACH_PX = 5
+_GAUSSIAN = np.exp(-0.5 * (np.arange(-3, 4, dtype=np.float32) / 0.7) ** 2)
+_PRESMOOTHING = _GAUSSIAN / _GAUSSIAN.sum()
+# Sobel's filter
+_SLOPE = np.array([-1, 0, 1], np.float32) / 2
+_BESIDE = np.array([1, 2, 1], np.float32) / 4
 _CONTRASTED_PERCENTILE = 80
 _LEAST_CONTRAST = 20  # of 255: below it the gradients are those of noise
 _THUMBNAIL_PX = 16
@@ -103,20 +109,40 @@ def edge_sharpness(image_uint8: NDArray[np.uint8]) -> float:
     """
     height, width = image_uint8.shape[:2]
     reduced = _reduced(image_uint8, _LONG_SIDE_PX / max(height, width))
-    grey = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    smooth = cv2.GaussianBlur(grey, (0, 0), _PRESMOOTHING_PX)
+    grey = np.asarray(Image.fromarray(reduced).convert("L"), np.float32)
+    smooth = _filtered(_filtered(grey, _PRESMOOTHING, 0), _PRESMOOTHING, 1)
     across, down = (
-        cv2.Sobel(smooth, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1))
+        _filtered(_filtered(smooth, _SLOPE, axis), _BESIDE, 1 - axis) for axis in (1, 0)
     )
-    window = np.ones((_EDGE_WINDOW_PX, _EDGE_WINDOW_PX), np.uint8)
-    contrast = cv2.dilate(smooth, window) - cv2.erode(smooth, window)
-    steepness = cv2.dilate(np.hypot(across, down), window) / np.maximum(contrast, 1)
+    contrast = _extreme(smooth, np.maximum) - _extreme(smooth, np.minimum)
+    steepness = _extreme(np.hypot(across, down), np.maximum) / np.maximum(contrast, 1)
     medians: list[float] = []
     for tile, tile_contrast in zip(_tiles(steepness), _tiles(contrast), strict=True):
         least = np.percentile(tile_contrast, _CONTRASTED_PERCENTILE)
         if least >= _LEAST_CONTRAST:
             medians.append(float(np.median(tile[tile_contrast >= least])))
     return 100 * float(np.percentile(medians, _TILES_PERCENTILE)) if medians else 0.0
+
+
+def _shifted(image: Pixels, reach: int, axis: int) -> Iterator[Pixels]:
+    """Yield an image shifted by -reach to reach along an axis, mirrored beyond its ends."""
+    widths = [(reach, reach) if each == axis else (0, 0) for each in range(2)]
+    padded = np.pad(image, widths, mode="reflect")
+    length = image.shape[axis]
+    for start in range(2 * reach + 1):
+        yield padded[start : start + length] if axis == 0 else padded[:, start : start + length]
+
+
+def _filtered(image: Pixels, weights: Pixels, axis: int) -> Pixels:
+    parts = zip(weights, _shifted(image, len(weights) // 2, axis), strict=True)
+    return sum((weight * part for weight, part in parts), start=np.zeros((), np.float32))
+
+
+def _extreme(image: Pixels, choose: np.ufunc) -> Pixels:
+    """Return the largest, or the smallest, value near each pixel."""
+    for axis in (0, 1):
+        image = reduce(choose, _shifted(image, _EDGE_REACH_PX, axis))
+    return image
 
 
 def _tiles(image: NDArray[Any]) -> list[NDArray[Any]]:
@@ -129,14 +155,14 @@ def _reduced(image_uint8: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]
         return image_uint8
     height, width = image_uint8.shape[:2]
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    reduced = cv2.resize(image_uint8, size, interpolation=cv2.INTER_AREA)
-    return reduced.astype(np.uint8, copy=False)
+    return np.asarray(Image.fromarray(image_uint8).resize(size, Image.Resampling.BOX))
 
 
 def thumbnail(image_uint8: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return 256 grey values of mean 0 and length 1 (all 0 for a flat image), for similarity."""
     grey = image_uint8.mean(axis=2, dtype=np.float32)
-    small = cv2.resize(grey, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    centred = small.astype(np.float32).ravel() - small.mean(dtype=np.float32)
+    side = (_THUMBNAIL_PX, _THUMBNAIL_PX)
+    small = np.asarray(Image.fromarray(grey).resize(side, Image.Resampling.BOX))
+    centred = small.ravel() - small.mean(dtype=np.float32)
     length = np.linalg.norm(centred)
     return centred / length if length > 1e-3 else np.zeros_like(centred)

@@ -492,7 +492,7 @@ class TestWriting:
             images.write_rgb(tmp_path / "a.webp", np.zeros((1, 20_000, 3), np.float32))
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize("suffix", sorted(images.WRITTEN_SUFFIXES))
+    @pytest.mark.parametrize("suffix", sorted(images.WRITTEN_SUFFIXES - {".heic", ".heif", ".hif"}))
     def test_full_disk_leaves_nothing_and_keeps_the_old(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
     ):

@@ -5,11 +5,12 @@ import json
 import shutil
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from blur2blur import images
 from blur2blur.images import exif, jpeg
@@ -31,6 +32,9 @@ DESCRIPTION = {
     "XMP:CreatorTool": "Tool",
 }
 RECORDS = {"IPTC:Keywords": ["harbour", "night"], "IPTC:Caption-Abstract": "Two boats"}
+
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def smooth(height: int = 24, width: int = 40) -> np.ndarray:
@@ -117,6 +121,21 @@ class TestCarriers:
         down = found.get("JFIF:YResolution") or found.get("EXIF:YResolution")
         metres = found.get("PNG:PixelsPerUnitY") or found.get("File:PixelsPerMeterY")
         assert (down or metres * 0.0254) == pytest.approx(200, abs=0.1)
+
+    @pytest.mark.parametrize("bit_depth", [8, 16])
+    def test_heic(self, tmp_path: Path, bit_depth: int):
+        pytest.importorskip("pillow_heif")
+        Image.fromarray(smooth()).save(tmp_path / "a.jpg", icc_profile=PROFILE, quality=98)
+        describe(tmp_path / "a.jpg")
+        photograph = replace(images.read(tmp_path / "a.jpg"), bit_depth=bit_depth)
+        assert images.write(tmp_path / "b.heic", photograph) == ()
+        back = images.read(tmp_path / "b.heic")
+        assert back.bit_depth == bit_depth
+        assert back.icc_profile == PROFILE
+        assert np.abs(back.pixels - photograph.pixels).mean() < 0.01
+        out, _ = written(tmp_path / "b.heic", ".jpg")
+        found = tags(out)
+        assert {name: found.get(name) for name in DESCRIPTION} == DESCRIPTION
 
     def test_comments(self, tmp_path: Path):
         Image.fromarray(smooth()).save(tmp_path / "a.jpg", comment="A remark")
@@ -256,6 +275,7 @@ def test_names_of_outputs():
     assert named("b.gif", "keep") == "b.gif.png"
     assert named("b.jpeg", "jpeg") == "b.jpeg"
     assert named("b.jpeg", "png") == "b.jpeg.png"
+    assert named("b.heic", "jpeg") == "b.heic.jpg"
     assert named("b.heic", "tiff") == "b.heic.tif"
 
 

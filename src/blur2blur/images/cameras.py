@@ -20,6 +20,7 @@ from blur2blur.images.raster import Raster
 # Highlights that may be clipped where LibRaw makes a photograph brighter, as a part of its pixels.
 _RAW_CLIPPED_PART = 0.0001
 _SRGB_GAMMA = (2.4, 12.92)
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 def decode_heic(data: bytes) -> Raster:
@@ -39,6 +40,30 @@ def decode_heic(data: bytes) -> Raster:
         metadata=Metadata(xmp=info.get("xmp") or None),
         notes=("its depth or gain map was left out",) if beside else (),
     )
+
+
+def writes_heic() -> bool:
+    """Tell whether libheif is installed, with an encoder for HEIC."""
+    try:
+        told: dict[str, object] = library("pillow_heif", "pillow-heif", "HEIC").libheif_info()
+    except InputError:
+        return False
+    return bool(told.get("HEIF"))
+
+
+def encode_heic(raster: Raster, quality: int) -> bytes:
+    """Return a HEIC file, of 10 bits where values have 16. Raises InputError without libheif."""
+    values = raster.values
+    height, width, channels = values.shape
+    mode = _MODES[channels] + (";16" if values.dtype == np.uint16 else "")
+    heif: Any = library("pillow_heif", "pillow-heif", "HEIC")
+    options: dict[str, Any] = {"exif": raster.exif or None, "xmp": raster.metadata.xmp}
+    if raster.icc_profile:
+        options |= {"icc_profile": raster.icc_profile, "icc_profile_type": "prof"}
+    file = io.BytesIO()
+    image = heif.from_bytes(mode, (width, height), np.ascontiguousarray(values).tobytes())
+    image.save(file, quality=quality, **options)
+    return file.getvalue()
 
 
 def heic_header(data: bytes) -> tuple[int, int, bytes | None]:

@@ -37,6 +37,8 @@ def decode(data: bytes, key: bytes | None) -> NDArray[np.uint16]:
         InputError: too many pixels.
         Exception: whatever Pillow raises on damage.
     """
+    if len(data) < _HEADER_END:
+        raise ValueError("it ends in its header")
     width, height = struct.unpack_from(">II", data, _HEADER_AT)
     refuse_size(height, width)
     colour_type = data[_TYPE_AT]

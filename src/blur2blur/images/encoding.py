@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from blur2blur.images import deep_png, jpeg, png, tiff
+from blur2blur.images import cameras, deep_png, jpeg, png, tiff
 from blur2blur.images.colour import fitting_profile
 from blur2blur.images.kinds import SUFFIXES_OF, Kind
 from blur2blur.images.metadata import iptc_of
@@ -38,7 +38,8 @@ def output_name(source: PurePath, wanted: Format) -> PurePath:
     """
     suffix = source.suffix.lower()
     if wanted == "keep":
-        if suffix in WRITTEN_SUFFIXES:
+        kept = suffix in WRITTEN_SUFFIXES
+        if kept and (suffix not in SUFFIXES_OF["HEIC"] or cameras.writes_heic()):
             return source
         return source.with_name(source.name + (".png" if suffix == ".gif" else ".jpg"))
     made = _SUFFIX_OF[wanted]
@@ -76,6 +77,8 @@ def encode(suffix: str, raster: Raster, *, quality: int | None) -> tuple[bytes, 
     elif kind == "JPEG":
         data, more = _jpeg(raster, quality)
         notes += more
+    elif kind == "HEIC":
+        data = cameras.encode_heic(raster, quality or DEFAULT_QUALITY)
     else:
         data = _by_pillow(kind, raster, quality)
     return data, notes
@@ -84,10 +87,11 @@ def encode(suffix: str, raster: Raster, *, quality: int | None) -> tuple[bytes, 
 def _left_out(kind: Kind, raster: Raster) -> tuple[str, ...]:
     """Say which carriers a format has no place for."""
     metadata = raster.metadata
+    modern = frozenset[Kind]({"JPEG", "PNG", "TIFF", "WebP", "AVIF", "HEIC"})
     places: dict[str, frozenset[Kind]] = {
-        "EXIF": frozenset({"JPEG", "PNG", "TIFF", "WebP", "AVIF"}),
-        "the colour profile": frozenset({"JPEG", "PNG", "TIFF", "WebP", "AVIF"}),
-        "XMP": frozenset({"JPEG", "PNG", "TIFF", "WebP", "AVIF"}),
+        "EXIF": modern,
+        "the colour profile": modern,
+        "XMP": modern,
         "IPTC": frozenset({"JPEG", "TIFF"}),
         "extended XMP": frozenset({"JPEG"}),
         "text of PNG": frozenset({"PNG"}),

@@ -18,11 +18,11 @@ BAND_ROWS = 256
 """Rows that are converted at once: copies of whole photographs would set the peak of memory."""
 
 WRITTEN_SUFFIXES = frozenset[str]().union(
-    *(SUFFIXES_OF[kind] for kind in ("JPEG", "PNG", "TIFF", "BMP", "WebP", "AVIF"))
+    *(SUFFIXES_OF[kind] for kind in ("JPEG", "PNG", "TIFF", "BMP", "WebP", "AVIF", "HEIC"))
 )
 """Suffixes of the files that can be written."""
 
-_DEEP_SUFFIXES = SUFFIXES_OF["PNG"] | SUFFIXES_OF["TIFF"]
+_DEEP_SUFFIXES = SUFFIXES_OF["PNG"] | SUFFIXES_OF["TIFF"] | SUFFIXES_OF["HEIC"]
 _ALPHA_SUFFIXES = _DEEP_SUFFIXES | SUFFIXES_OF["WebP"] | SUFFIXES_OF["AVIF"]
 
 
@@ -116,8 +116,8 @@ def to_photograph(raster: Raster) -> Photograph:
 def to_raster(path: Path, photograph: Photograph) -> Raster:
     """Round a photograph to the numbers that a file of that suffix will hold.
 
-    Bit depth, alpha and one grey channel are kept where the format can: 16 bits in PNG and TIFF,
-    alpha in PNG, TIFF, WebP and AVIF. Values are clamped to [0, 1].
+    Bit depth, alpha and one grey channel are kept where the format can: 16 bits in PNG, TIFF
+    and HEIC, alpha in those, WebP and AVIF. Values are clamped to [0, 1].
 
     Raises:
         InputError: a suffix that is not in WRITTEN_SUFFIXES, values that are not finite.

@@ -61,6 +61,9 @@ def opened(data: bytes) -> "Generator[TiffPage]":
         if len(file.pages) == 0:
             raise ValueError("it has no page")
         page: Any = file.pages[0]
+        numbers = (page.imagelength, page.imagewidth, page.bitspersample, page.samplesperpixel)
+        if not all(isinstance(number, int) for number in numbers):
+            raise ValueError("its tags are damaged, or its channels differ in size")
         yield page
 
 

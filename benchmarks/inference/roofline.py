@@ -18,9 +18,9 @@ from benchmarks.inference.cases import build, photograph
 from torch import Tensor, nn
 
 from blur2blur.inference.backends import torch_networks
-from blur2blur.inference.backends.quiet_openvino import load_openvino
 from blur2blur.inference.exporting.chain import Chain
 from blur2blur.inference.exporting.write import write_openvino
+from blur2blur.weights.quiet_openvino import load_openvino
 
 OTHER = "all else (additions, resizing, joining, change of type, 1x1 of the fusions)"
 Row = dict[str, str | float | None]

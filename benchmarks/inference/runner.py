@@ -19,8 +19,8 @@ from benchmarks.inference import cases, commands, peaks, report, roofline
 from benchmarks.inference.cases import BASELINE, NETWORKS, PARTS, SIZES, WAYS, Case
 
 from blur2blur.files import write_text
-from blur2blur.inference.backends.openvino import computes_bf16
 from blur2blur.inference.exporting.chain import Chain
+from blur2blur.weights.openvino import computes_bf16
 
 # Of the memory that is free, what a measurement may be expected to need.
 MEMORY_SHARE = 0.8

@@ -19,8 +19,7 @@ from blur2blur.cli import main
 from blur2blur.cli.deblur import deblur
 from blur2blur.errors import CheckpointError, ConfigError, InputError
 from blur2blur.inference import Pipeline
-from blur2blur.inference.exporting import tracing
-from blur2blur.weights import checkpoints, headers, zoo
+from blur2blur.weights import checkpoints, headers, tracing, zoo
 
 PHOTOGRAPH = skimage.data.chelsea()[100:161, 120:211]  # 61 x 91 pixels
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

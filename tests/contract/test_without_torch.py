@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from blur2blur import extras, images, networks
-from blur2blur.inference.exporting import tracing
-from blur2blur.weights import checkpoints, headers
+from blur2blur.weights import checkpoints, headers, tracing
 from conftest import crops, make_camera_folder
 
 # a module that is None cannot be imported

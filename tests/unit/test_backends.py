@@ -15,11 +15,10 @@ from blur2blur import networks
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.inference import Pipeline, backends
 from blur2blur.inference.backends import device as devices
-from blur2blur.inference.backends import openvino, torch_networks
-from blur2blur.inference.exporting import tracing
+from blur2blur.inference.backends import torch_networks
 from blur2blur.networks import ImageNetwork
 from blur2blur.tiling import Pixels
-from blur2blur.weights import checkpoints, headers, zoo
+from blur2blur.weights import checkpoints, headers, openvino, tracing, zoo
 
 ROLES = ("converter", "deblurrer")
 ROOT = Path(__file__).parents[2]

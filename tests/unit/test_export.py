@@ -22,13 +22,13 @@ from blur2blur import networks
 from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError, InputError
 from blur2blur.inference import Pipeline
 from blur2blur.inference.backends import exported
-from blur2blur.inference.backends import openvino as openvino_runtime
-from blur2blur.inference.backends.quiet_openvino import load_openvino
 from blur2blur.inference.exporting import write
 from blur2blur.inference.exporting.chain import Chain
 from blur2blur.networks import ImageNetwork
 from blur2blur.tiling import Pixels, SizeRule
 from blur2blur.weights import checkpoints, headers, zoo
+from blur2blur.weights import openvino as openvino_runtime
+from blur2blur.weights.quiet_openvino import load_openvino
 
 openvino = load_openvino()
 

@@ -14,9 +14,8 @@ from safetensors.numpy import save_file
 from blur2blur import networks
 from blur2blur.errors import CheckpointError, InputError
 from blur2blur.inference import Pipeline
-from blur2blur.inference.exporting import tracing
 from blur2blur.networks import ImageNetwork
-from blur2blur.weights import checkpoints, graphs, headers
+from blur2blur.weights import checkpoints, graphs, headers, tracing
 from blur2blur.weights.graphs import GRAPH_KEY, Graph
 
 

@@ -5,10 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from blur2blur.inference.backends import openvino
 from blur2blur.inference.working_scale import reduce
 from blur2blur.tiling import Pixels
-from blur2blur.weights import graphs, zoo
+from blur2blur.weights import graphs, openvino, zoo
 
 PATCH_PX = 128
 RELIABLE_PX = 5.0

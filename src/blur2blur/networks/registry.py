@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from blur2blur import settings
@@ -51,12 +53,34 @@ NETWORKS: dict[str, Entry[Any]] = {
     "unet": Entry(UNetOptions, UNet),
 }
 
+ENTRY_POINTS = "blur2blur.networks"
+"""Group of entry points by which installed packages add networks: name -> an `Entry`."""
+
 _NOT_FOR_IMAGES = {"blur_extent", "discriminator", "kernel_wizard"}
 
 
 def names() -> list[str]:
     """Return the names of the networks from image to image, which `build` knows."""
-    return sorted(NETWORKS.keys() - _NOT_FOR_IMAGES)
+    return sorted(_known().keys() - _NOT_FOR_IMAGES)
+
+
+@cache
+def _known() -> Mapping[str, Entry[Any]]:
+    """Return the networks of this project and of installed packages; no name is taken twice.
+
+    Raises:
+        ConfigError: a package's entry point cannot be loaded, or is no `Entry`.
+    """
+    known = dict(NETWORKS)
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            entry = point.load()
+        except Exception as error:
+            raise ConfigError(f"the network '{point.name}' of {point.value}: {error}") from error
+        if not isinstance(entry, Entry):
+            raise ConfigError(f"the network '{point.name}' of {point.value} is no Entry")
+        known.setdefault(point.name, entry)
+    return known
 
 
 def build(name: str, /, **options: object) -> ImageNetwork:
@@ -96,6 +120,7 @@ def build_any(name: str, /, **options: object) -> Network:
 
 
 def _entry(name: str) -> Entry[Any]:
-    if name not in NETWORKS:
-        raise ConfigError(f"unknown network '{name}'{settings.nearest(name, NETWORKS)}")
-    return NETWORKS[name]
+    known = _known()
+    if name not in known:
+        raise ConfigError(f"unknown network '{name}'{settings.nearest(name, known)}")
+    return known[name]

@@ -1,5 +1,6 @@
 """From a data folder and settings to a trained run: what the command and scripts call."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from blur2blur import images
 from blur2blur.data.folders import layout
 from blur2blur.device import find_device
-from blur2blur.errors import ConfigError, DataError
+from blur2blur.errors import CheckpointError, ConfigError, DataError
 from blur2blur.training import loop, run_folder, sources
 from blur2blur.training.blur_extent import BlurExtentTask
 from blur2blur.training.converter_adversarial import AdversarialConverterTask
@@ -30,6 +31,10 @@ from blur2blur.training.settings import (
     TaskSettings,
 )
 from blur2blur.training.task import Task
+from blur2blur.weights import tracing
+from blur2blur.weights.headers import read_header
+
+_log = logging.getLogger(__name__)
 
 
 def train_deblurrer(
@@ -164,11 +169,27 @@ def _train(
         run_folder.create(out, run)
     fabric.barrier()
     try:
-        return loop.train(task, fabric, out, progress=progress, checkpoint_at=checkpoint_at)
+        finished = loop.train(task, fabric, out, progress=progress, checkpoint_at=checkpoint_at)
     except torch.OutOfMemoryError as error:
         raise ConfigError(
             f"{fabric.device} has too little memory; set data.batch_size or data.crop_px lower"
         ) from error
+    if finished and fabric.is_global_zero:
+        attach_graphs(out)
+    return finished
+
+
+def attach_graphs(run: Path) -> None:
+    """Give the weights of a finished run what a CPU needs to run them without torch.
+
+    A network that cannot be traced keeps its weights as they are, which is told.
+    """
+    for path in sorted(run.glob("*.safetensors")):
+        if read_header(path).role in ("converter", "deblurrer", "extent"):
+            try:
+                tracing.attach_graph(path)
+            except CheckpointError as error:
+                _log.warning("%s; a CPU needs torch to run %s", error, path)
 
 
 def _refuse_out_inside(data: Path, out: Path) -> None:

@@ -6,9 +6,10 @@ file are. So one file, and one copy of the numbers, serves training and deblurri
 
 import base64
 import binascii
+import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from blur2blur.cache import cached_file
 from blur2blur.errors import CheckpointError
-from blur2blur.files import atomic_path
+from blur2blur.files import atomic_path, write_text
 from blur2blur.tiling import SizeRule
 from blur2blur.weights.headers import Header, read_header
 
@@ -75,6 +77,15 @@ def read(path: Path) -> WeightFile:
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     return WeightFile(header=header, graph=_graph(path, text) if text else None, weights=weights)
+
+
+def cached(path: Path, make: Callable[[], Graph]) -> Graph:
+    """Return the graph of a weight file that has none, made now or at an earlier time."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with cached_file(
+        "graphs", digest, "graph.json", lambda file: write_text(file, to_text(make()))
+    ) as file:
+        return _graph(file, file.read_text(encoding="utf-8"))
 
 
 def _graph(path: Path, text: str) -> Graph:

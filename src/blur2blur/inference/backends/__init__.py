@@ -13,11 +13,11 @@ import numpy as np
 from blur2blur import extras
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.inference.backends import device as devices
-from blur2blur.inference.backends import exported, openvino
+from blur2blur.inference.backends import exported
 from blur2blur.inference.backends.memory import is_out_of_memory
 from blur2blur.inference.backends.precision import Precision, choose_precision
 from blur2blur.tiling import Pixels, SizeRule
-from blur2blur.weights import graphs, zoo
+from blur2blur.weights import graphs, openvino, zoo
 from blur2blur.weights.graphs import Graph, Weights
 from blur2blur.weights.headers import is_ours
 
@@ -31,8 +31,7 @@ __all__ = ["Backend", "Engine", "Precision", "build", "is_out_of_memory"]
 Backend = Literal["auto", "eager", "compile", "onnxruntime", "openvino"]
 
 _TILE_PX = 768
-_TRACING = "blur2blur.inference.exporting.tracing"
-_CHECKPOINTS = "blur2blur.weights.checkpoints"
+_TRACING = "blur2blur.weights.tracing"
 
 _log = logging.getLogger(__name__)
 
@@ -175,9 +174,8 @@ def _graph(role: str, source: "Source", backend: str) -> tuple[Graph, Weights, s
     graph = file.graph
     if graph is None:
         purpose = f"{path} lacks the graph that the CPU's runtime runs; making it"
-        network = extras.load(_CHECKPOINTS, purpose=purpose).load_any(path)[0]
-        trace = extras.load(_TRACING, purpose=purpose).trace
-        graph = _or_none(partial(trace, network), backend)
+        trace_file = extras.load(_TRACING, purpose=purpose).trace_file
+        graph = _or_none(partial(graphs.cached, path, partial(trace_file, path)), backend)
     return graph and (graph, file.weights, zoo.known_blur(file.header))
 
 

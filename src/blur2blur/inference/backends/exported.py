@@ -16,9 +16,9 @@ from pydantic import Field
 
 from blur2blur import extras, settings
 from blur2blur.errors import CheckpointError, ConfigError
-from blur2blur.inference.backends import openvino
 from blur2blur.settings import Settings
 from blur2blur.tiling import Pixels, SizeRule
+from blur2blur.weights import openvino
 from blur2blur.weights.headers import HEADER_KEY
 
 INPUT_NAME = "image"

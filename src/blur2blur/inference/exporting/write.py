@@ -19,12 +19,11 @@ from blur2blur.errors import Blur2BlurError, CheckpointError, ConfigError, Input
 from blur2blur.files import atomic_files, refuse_file_in_the_way
 from blur2blur.inference.backends import exported
 from blur2blur.inference.backends.exported import INPUT_NAME, OUTPUTS, ExportedHeader
-from blur2blur.inference.backends.quiet_openvino import load_openvino
-from blur2blur.inference.exporting import tracing
 from blur2blur.inference.exporting.chain import Chain
 from blur2blur.networks import ImageNetwork, SizeRule, pad_to_rule
-from blur2blur.weights import loading, zoo
+from blur2blur.weights import loading, tracing, zoo
 from blur2blur.weights.headers import HEADER_KEY, is_ours, read_header
+from blur2blur.weights.quiet_openvino import load_openvino
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

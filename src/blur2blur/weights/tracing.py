@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from blur2blur.errors import CheckpointError
-from blur2blur.inference.backends import openvino
-from blur2blur.inference.backends.quiet_openvino import load_openvino
 from blur2blur.networks import ImageNetwork, Network
 from blur2blur.tiling import SizeRule
-from blur2blur.weights import graphs
+from blur2blur.weights import graphs, openvino
 from blur2blur.weights.checkpoints import load_any
 from blur2blur.weights.graphs import Graph, Weights
+from blur2blur.weights.quiet_openvino import load_openvino
 
 TOLERANCE = 1e-3
 """How far the graph's results may be from the network's, of values in [0, 1], at another size."""
@@ -62,6 +61,11 @@ def weights_of(network: nn.Module) -> Weights:
     return {name: tensor.detach().float().numpy() for name, tensor in network.state_dict().items()}
 
 
+def trace_file(path: Path) -> Graph:
+    """Return the graph of a weight file of ours; raises as `attach_graph`."""
+    return trace(load_any(path)[0])
+
+
 def attach_graph(path: Path) -> None:
     """Give a weight file of ours the graph that the CPU's runtime needs.
 
@@ -69,7 +73,7 @@ def attach_graph(path: Path) -> None:
         CheckpointError: as `checkpoints.load_any` and `trace`.
         InputError: the file cannot be written.
     """
-    graphs.attach(path, trace(load_any(path)[0]))
+    graphs.attach(path, trace_file(path))
 
 
 def _result(network: Network, image: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blur2blur.errors import CheckpointError
-from blur2blur.inference.backends.quiet_openvino import load_openvino
 from blur2blur.weights.graphs import IMAGE, Graph, Weights
+from blur2blur.weights.quiet_openvino import load_openvino
 
 Values = NDArray[np.float32]
 

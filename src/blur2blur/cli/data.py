@@ -155,7 +155,7 @@ def _print_report(report: "Report") -> None:
         console.print(f"{pairing.first_name} + {pairing.second_name}: {len(pairing.pairs)} pairs")
     values = {f.name: f.sharpness for f in report.folders if f.name in ("trainA", "trainB")}
     groups = {name: found for name, found in values.items() if found}
-    for line in showing.histogram(_SHARPNESS, groups, logarithmic=False):
+    for line in showing.histogram(_SHARPNESS, groups):
         console.print(line, highlight=False)
     for hint in report.hints:
         console.print(f"[yellow]note:[/] {escape(showing.printable(hint))}")
@@ -190,7 +190,7 @@ def _print_plan(plan: "Plan") -> None:
             table.add_row(side, str(len(files)), str(moments), f"{median:.0f}")
     console.print(table)
     values = {side: [file.sharpness for file in plan.on(side)] for side in ("trainA", "trainB")}
-    for line in showing.histogram(_SHARPNESS, values, logarithmic=False):
+    for line in showing.histogram(_SHARPNESS, values):
         console.print(line, highlight=False)
     if plan.kinds:
         console.print(

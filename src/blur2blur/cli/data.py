@@ -170,6 +170,10 @@ def _print_report(report: "Report") -> None:
     _print_account("failed", _failures(unreadable))
 
 
+def _percent(part: float) -> str:
+    return f"{part:.0%}" if part < 0.99 else "over 99%"
+
+
 def _size(size: tuple[int, int] | None) -> str:
     return f"{size[1]}x{size[0]}" if size else "-"
 
@@ -193,10 +197,13 @@ def _print_plan(plan: "Plan") -> None:
     for line in showing.histogram(_SHARPNESS, values):
         console.print(line, highlight=False)
     if plan.kinds:
+        between = sum(not file.sure for file in plan.files)
         console.print(
             f"blurry photographs lie around {plan.kinds.blurry:.0f} %, sharp ones around "
-            f"{plan.kinds.sharp:.0f} %; if that fits, {plan.expected_purity('trainA'):.0%} of "
-            f"trainA is blurry and {plan.expected_purity('trainB'):.0%} of trainB sharp",
+            f"{plan.kinds.sharp:.0f} %, {between} of {len(plan.files)} between. If these are the "
+            f"kinds, {_percent(plan.expected_purity('trainA'))} of trainA is blurry and "
+            f"{_percent(plan.expected_purity('trainB'))} of trainB sharp; look through both, as a "
+            "scene that is soft by itself passes for blurry",
             highlight=False,
         )
     if plan.cut_moments:

@@ -53,6 +53,11 @@ class Placed:
     sharpness: float
     probability_sharp: float
 
+    @property
+    def sure(self) -> bool:
+        """Whether it is clearly blurry or clearly sharp."""
+        return not 1 - _SURE < self.probability_sharp < _SURE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:

@@ -158,8 +158,10 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sharp = pixels.permute(2, 0, 1).float() / 255
         blurry = torch.nn.functional.avg_pool2d(sharp[None], 5, 1, 2)[0]
         file = f"IMG_{number:04d}.jpg"
-        tensors.write_rgb(root / "photos" / file, sharp if number % 3 == 0 else blurry)
-        tensors.write_rgb(root / "truth" / file, sharp)
+        for copy, turns in ((number, 0), (number + len(SCENES), 2)):
+            for folder, image in (("photos", blurry if number % 2 else sharp), ("truth", sharp)):
+                turned = torch.rot90(image, turns, (1, 2))
+                tensors.write_rgb(root / folder / f"IMG_{copy:04d}.jpg", turned)
         if number < 3:
             tensors.write_rgb(root / "sharp" / file, sharp)
             tensors.write_rgb(root / "trip" / f"trip_{number}.jpg", blurry)

@@ -34,6 +34,11 @@ def test_one_kind_stays_one(count: int, spread: float):
     assert mixture.fit(values) is None
 
 
+def test_a_few_odd_ones_are_no_second_kind():
+    assert mixture.fit(roll(0, 3, 57)) is None
+    assert mixture.fit(roll(0, 9, 51)) is not None
+
+
 def test_probability_rises_with_sharpness():
     values = np.sort(roll(0, 30, 30))
     found = mixture.fit(values)

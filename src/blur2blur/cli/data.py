@@ -155,7 +155,7 @@ def _print_report(report: "Report") -> None:
         console.print(f"{pairing.first_name} + {pairing.second_name}: {len(pairing.pairs)} pairs")
     values = {f.name: f.sharpness for f in report.folders if f.name in ("trainA", "trainB")}
     groups = {name: found for name, found in values.items() if found}
-    for line in showing.histogram(_SHARPNESS, groups, logarithmic=False):
+    for line in showing.histogram(_SHARPNESS, groups):
         console.print(line, highlight=False)
     for hint in report.hints:
         console.print(f"[yellow]note:[/] {escape(showing.printable(hint))}")
@@ -168,6 +168,10 @@ def _print_report(report: "Report") -> None:
     typer.echo(f"done: {read} photographs read")
     _print_account("skipped", listing.by_reason((one.reason, one.path) for one in report.skipped))
     _print_account("failed", _failures(unreadable))
+
+
+def _percent(part: float) -> str:
+    return f"{part:.0%}" if part < 0.99 else "over 99%"
 
 
 def _size(size: tuple[int, int] | None) -> str:
@@ -190,13 +194,16 @@ def _print_plan(plan: "Plan") -> None:
             table.add_row(side, str(len(files)), str(moments), f"{median:.0f}")
     console.print(table)
     values = {side: [file.sharpness for file in plan.on(side)] for side in ("trainA", "trainB")}
-    for line in showing.histogram(_SHARPNESS, values, logarithmic=False):
+    for line in showing.histogram(_SHARPNESS, values):
         console.print(line, highlight=False)
     if plan.kinds:
+        between = sum(not file.sure for file in plan.files)
         console.print(
             f"blurry photographs lie around {plan.kinds.blurry:.0f} %, sharp ones around "
-            f"{plan.kinds.sharp:.0f} %; if that fits, {plan.expected_purity('trainA'):.0%} of "
-            f"trainA is blurry and {plan.expected_purity('trainB'):.0%} of trainB sharp",
+            f"{plan.kinds.sharp:.0f} %, {between} of {len(plan.files)} between. If these are the "
+            f"kinds, {_percent(plan.expected_purity('trainA'))} of trainA is blurry and "
+            f"{_percent(plan.expected_purity('trainB'))} of trainB sharp; look through both, as a "
+            "scene that is soft by itself passes for blurry",
             highlight=False,
         )
     if plan.cut_moments:

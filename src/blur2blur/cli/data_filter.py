@@ -54,7 +54,7 @@ def filter_(
     with showing.progress("measuring", len(found.known_blurry)) as advance:
         pairs, unreadable = filtering.measure_pairs(found, advance)
     for file in unreadable:
-        typer.echo(f"failed: {file.reason}", err=True)
+        typer.echo(f"failed: {showing.printable(file.reason)}", err=True)
     groups = {"all": pairs}
     if kept is not None:
         groups["kept"] = chosen = filtering.choose(pairs, kept)
@@ -105,5 +105,5 @@ def _print_pairs(groups: "Mapping[str, Sequence[MeasuredPair]]") -> None:
         typer.echo(f"{name}: {len(pairs)} pairs" + (f", {equal} without any blur" if equal else ""))
     title = "PSNR between blurry and sharp in dB; less is more blur"
     measured = {name: found for name, found in values.items() if found}
-    for line in showing.histogram(title, measured, logarithmic=False):
+    for line in showing.histogram(title, measured):
         typer.echo(line)

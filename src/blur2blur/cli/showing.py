@@ -80,28 +80,23 @@ def nested_progress(*counts: "ProgressColumn", transient: bool = True) -> "Gener
         yield bars
 
 
-def histogram(title: str, groups: Mapping[str, Sequence[float]], *, logarithmic: bool) -> list[str]:
+def histogram(title: str, groups: Mapping[str, Sequence[float]]) -> list[str]:
     """Return the title, one line of bars for each group over one axis, and the axis."""
     if not groups:
         return []
-    scaled = {
-        name: [math.log10(max(value, 0.1)) if logarithmic else value for value in values]
-        for name, values in groups.items()
-    }
-    low = min(min(values) for values in scaled.values())
-    span = max(max(values) for values in scaled.values()) - low or 1.0
+    low = min(min(values) for values in groups.values())
+    span = max(max(values) for values in groups.values()) - low or 1.0
     lines = [title]
     width = max(map(len, groups))
-    for name, values in scaled.items():
+    for name, values in groups.items():
         counts = [0] * _BINS
         for value in values:
             counts[min(int((value - low) / span * _BINS), _BINS - 1)] += 1
         steps = [math.ceil(count / max(counts) * (len(_BARS) - 1)) for count in counts]
-        median = statistics.median(groups[name])
+        median = statistics.median(values)
         lines.append(
             f"{name:<{width}} |{''.join(_BARS[step] for step in steps)}| median {median:.0f}"
         )
-    ends = (10**end if logarithmic else end for end in (low, low + span))
-    left, right = (f"{end:.0f}" for end in ends)
+    left, right = (f"{end:.0f}" for end in (low, low + span))
     lines.append(" " * (width + 2) + left + right.rjust(_BINS - len(left)))
     return lines

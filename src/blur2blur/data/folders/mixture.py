@@ -17,6 +17,7 @@ LEAST = 12
 LEAST_SHARPNESS = 5.0
 """Per cent. Below it a photograph has no edges to judge by, and no part in the fit."""
 
+_LEAST_SHARE = 0.1
 _STARTS = np.linspace(0.1, 0.9, 9)
 _STEPS = 200
 _LEAST_DEVIATION = 0.04  # octaves; below it a distribution would shrink onto a few equal values
@@ -42,7 +43,8 @@ def fit(sharpness: Sequence[float]) -> Mixture | None:
     """Return the two kinds of `measure.edge_sharpness` values; None where all are of one kind.
 
     Two distributions must explain the values better than one by more than the Bayesian information
-    criterion asks (Schwarz, Annals of Statistics 6(2), 1978). Beyond the typical sharpness of a
+    criterion asks (Schwarz, Annals of Statistics 6(2), 1978), and each kind has a tenth of the
+    photographs at least. Beyond the typical sharpness of a
     kind a photograph is of that kind for sure.
     """
     given = np.asarray(sharpness, np.float64)
@@ -60,6 +62,9 @@ def fit(sharpness: Sequence[float]) -> Mixture | None:
         return None
     probability[values <= means[0]] = 0
     probability[values >= means[1]] = 1
+    # the softest scenes of a roll of sharp photographs also lie apart, and so do its oddities
+    if not _LEAST_SHARE <= float((probability > 0.5).mean()) <= 1 - _LEAST_SHARE:
+        return None
     blurry, sharp = (float(2**mean) for mean in means)
     of_all = np.full(len(given), 0.5)
     of_all[told] = probability

@@ -53,6 +53,11 @@ class Placed:
     sharpness: float
     probability_sharp: float
 
+    @property
+    def sure(self) -> bool:
+        """Whether it is clearly blurry or clearly sharp."""
+        return not 1 - _SURE < self.probability_sharp < _SURE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -202,7 +207,14 @@ def _kinds(
             f"and sharp ones; by their median of {median:.0f} % they look {kind}: add {other} "
             "photographs of the same camera, or say how many are blurry, such as --ratio 6:4"
         )
-    return kinds, kinds.probability_sharp.tolist()
+    probability_sharp = kinds.probability_sharp
+    # a near subject before a soft ground is not blurry, though most of the photograph is
+    if parts := mixture.fit([file.sharpest for file in files]):
+        partly_sharp = parts.probability_sharp > 1 - _SURE
+        probability_sharp = np.where(
+            (probability_sharp < 0.5) & partly_sharp, 0.5, probability_sharp
+        )
+    return kinds, probability_sharp.tolist()
 
 
 def _deal(runs: Sequence[_Run], probability_sharp: Sequence[float]) -> _Fates:

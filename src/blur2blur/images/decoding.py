@@ -84,29 +84,27 @@ def read_header(data: Any, kind: Kind) -> Header:  # noqa: ANN401 (bytes or a ma
         return Header(*cameras.raw_header(bytes(data)))
     if kind == "HEIC":
         return Header(*cameras.heic_header(bytes(data)))
-    data, block = _pixels_and_exif(bytes(data), kind)
-    with _pillow_image(data, kind) as image:
-        width, height = image.size
-        block = block or exif_of(image.info)
-    orientation = 1 if kind == "JPEG XL" else exif.orientation_of(block or b"")
-    return _turned_header(height, width, block, orientation)
-
-
-def _pixels_and_exif(data: bytes, kind: Kind) -> tuple[bytes, bytes | None]:
-    """Return the file without what Pillow need not see, and the EXIF block that is so found."""
+    if kind == "JPEG":
+        segments = jpeg.read_segments(data, with_pixels=False)
+        refuse_size(segments.height, segments.width, data_bytes=len(data))
+        return _turned_header(segments.height, segments.width, segments.exif)
     if kind == "PNG":
-        chunks = png.read_chunks(data)
+        chunks = png.read_chunks(data, with_pixels=False)
         if chunks.animated:
             refuse_animation()
-        return chunks.pixels, chunks.exif
-    if kind == "JPEG":
-        segments = jpeg.read_segments(data)
-        return segments.pixels, segments.exif
-    return data, None
+        return _turned_header(*chunks.size, chunks.exif)
+    with _pillow_image(bytes(data), kind) as image:
+        width, height = image.size
+        block = exif_of(image.info)
+    return _turned_header(height, width, block, 1 if kind == "JPEG XL" else None)
 
 
-def _turned_header(height: int, width: int, block: bytes | None, orientation: int) -> Header:
-    if orientation >= 5:
+def _turned_header(
+    height: int, width: int, block: bytes | None, orientation: int | None = None
+) -> Header:
+    """Return the header of a photograph that its EXIF block turns, unless otherwise stated."""
+    block = exif.strip_prefix(block) if block else None
+    if (orientation or exif.orientation_of(block or b"")) >= 5:
         height, width = width, height
     return Header(height, width, block)
 

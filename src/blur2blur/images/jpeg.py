@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from mmap import mmap
 
 from blur2blur.images import exif
 from blur2blur.images.metadata import Metadata, photoshop_of
@@ -16,6 +17,7 @@ _GAIN_MAP_WORDS = (b"urn:iso:std:iso:ts:21496", b"hdrgm:Version", b"HDRGainMap")
 MOST_SEGMENT_BYTES = 65533
 _APP0, _APP1, _APP2, _APP13, _COMMENT, _TABLES, _SCAN = 0xE0, 0xE1, 0xE2, 0xED, 0xFE, 0xDB, 0xDA
 _METADATA = frozenset({_APP1, _APP2, _APP13, _COMMENT})
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
 
 # Luminance table of ITU-T T.81, annex K.1, in zigzag order: its sum is all that is needed.
@@ -27,10 +29,14 @@ class Segments:
     """What the segments before the first scan hold.
 
     Attributes:
-        pixels: the file without metadata, of which decoders would read what they need not.
+        pixels: the file without metadata, of which decoders would read what they need not; empty
+            where only the header was asked for.
+        height, width: size as it lies in the file; 0 where it is not told.
     """
 
     pixels: bytes = b""
+    height: int = 0
+    width: int = 0
     exif: bytes | None = None
     icc_parts: dict[int, bytes] = field(default_factory=dict[int, bytes])
     xmp: bytes | None = None
@@ -73,7 +79,7 @@ class Segments:
         return ("only the first of its pictures was read",) if self.more_pictures else ()
 
 
-def read_segments(data: bytes) -> Segments:
+def read_segments(data: bytes | mmap, *, with_pixels: bool = True) -> Segments:
     """Read the segments before the pixels; what is cut off or unknown is passed over."""
     found = Segments()
     kept, place = [data[:2]], 2
@@ -81,25 +87,24 @@ def read_segments(data: bytes) -> Segments:
         if marker in _METADATA:
             kept.append(data[place:start])
             place = start + 4 + len(content)
-        if marker == _APP0 and content.startswith(b"JFIF\x00") and len(content) >= 12:
-            found.dpi = _resolution(*struct.unpack_from(">BHH", content, 7))
-        elif marker == _APP1:
-            _read_app1(content, found)
-        elif marker == _APP2:
-            _read_app2(content, found)
-        elif marker == _APP13 and content.startswith(_PHOTOSHOP_PREFIX):
-            found.photoshop += content[len(_PHOTOSHOP_PREFIX) :]
-        elif marker == _COMMENT:
-            found.comments.append(content)
-        elif marker == _TABLES:
-            found.luminance_sum = found.luminance_sum or _sum_of_table_0(content)
-    found.pixels = b"".join([*kept, data[place:]])
+        _READERS.get(marker, _pass_over)(content, found)
+        if marker in _FRAMES and len(content) >= 5:
+            found.height, found.width = struct.unpack_from(">HH", content, 1)
+    if with_pixels:
+        found.pixels = b"".join([*kept, data[place:]])
     return found
 
 
-def _resolution(unit: int, across: int, down: int) -> tuple[float, float] | None:
-    per_inch = {1: 1.0, 2: 2.54}.get(unit)
-    return (across * per_inch, down * per_inch) if per_inch and across and down else None
+def _pass_over(content: bytes, found: Segments) -> None:
+    pass
+
+
+def _read_app0(content: bytes, found: Segments) -> None:
+    if content.startswith(b"JFIF\x00") and len(content) >= 12:
+        unit, across, down = struct.unpack_from(">BHH", content, 7)
+        per_inch = {1: 1.0, 2: 2.54}.get(unit)
+        if per_inch and across and down:
+            found.dpi = across * per_inch, down * per_inch
 
 
 def _read_app1(content: bytes, found: Segments) -> None:
@@ -119,7 +124,30 @@ def _read_app2(content: bytes, found: Segments) -> None:
     found.gain_map |= any(word in content for word in _GAIN_MAP_WORDS)
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+def _read_app13(content: bytes, found: Segments) -> None:
+    if content.startswith(_PHOTOSHOP_PREFIX):
+        found.photoshop += content[len(_PHOTOSHOP_PREFIX) :]
+
+
+def _read_comment(content: bytes, found: Segments) -> None:
+    found.comments.append(content)
+
+
+def _read_tables(content: bytes, found: Segments) -> None:
+    found.luminance_sum = found.luminance_sum or _sum_of_table_0(content)
+
+
+_READERS = {
+    _APP0: _read_app0,
+    _APP1: _read_app1,
+    _APP2: _read_app2,
+    _APP13: _read_app13,
+    _COMMENT: _read_comment,
+    _TABLES: _read_tables,
+}
+
+
+def _segments(data: bytes | mmap) -> Iterator[tuple[int, bytes, int]]:
     """Yield marker, content and start of each segment before the first scan."""
     place = 2
     while place + 4 <= len(data) and data[place] == 0xFF:

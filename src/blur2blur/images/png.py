@@ -4,6 +4,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from mmap import mmap
 
 from blur2blur.images import icc
 from blur2blur.images.metadata import Metadata
@@ -23,7 +24,8 @@ class Chunks:
     """What the chunks of a PNG file hold beside the pixels.
 
     Attributes:
-        pixels: the file with the chunks that decoders need for the pixels, and no others.
+        pixels: the file with the chunks that decoders need for the pixels, and no others; IDAT is
+            missing where only the header was asked for.
         key: content of tRNS, None where there is none.
         animated: whether it has several frames (APNG).
     """
@@ -37,6 +39,14 @@ class Chunks:
     dpi: tuple[float, float] | None = None
     text: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
     colour: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width as they lie in the file; 0 where it ends before them."""
+        if len(self.pixels) < _HEADER_END:
+            return 0, 0
+        width, height = struct.unpack_from(">II", self.pixels, len(SIGNATURE) + 8)
+        return height, width
 
     def metadata(self) -> Metadata:
         """Return what is neither EXIF nor profile."""
@@ -52,11 +62,11 @@ class Chunks:
         return self.icc_profile or profile_of_chunks(dict(self.colour))
 
 
-def read_chunks(data: bytes) -> Chunks:
+def read_chunks(data: bytes | mmap, *, with_pixels: bool = True) -> Chunks:
     """Sort the chunks of a PNG file; damaged ones without pixels are passed over."""
     found = Chunks()
     parts = [SIGNATURE]
-    for kind, content, whole in _chunks(data):
+    for kind, content, whole in _chunks(data, with_pixels=with_pixels):
         if kind in _PIXEL_KINDS:
             parts.append(whole)
             found.key = content if kind == b"tRNS" else found.key
@@ -79,12 +89,13 @@ def read_chunks(data: bytes) -> Chunks:
     return found
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+def _chunks(data: bytes | mmap, *, with_pixels: bool) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Yield kind, content and all bytes of each chunk; the last may be cut short."""
     place = len(SIGNATURE)
     while place + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)
-        yield kind, data[place + 8 : place + 8 + length], data[place : place + 12 + length]
+        if with_pixels or kind != b"IDAT":
+            yield kind, data[place + 8 : place + 8 + length], data[place : place + 12 + length]
         place += 12 + length
 
 

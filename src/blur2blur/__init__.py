@@ -15,6 +15,7 @@ from blur2blur.errors import (
 )
 
 if TYPE_CHECKING:
+    from blur2blur.api import deblur_folder, simulate, split, train
     from blur2blur.blur import Camera, load_camera
     from blur2blur.blur.transfer import transfer_blur
     from blur2blur.evaluation import evaluate
@@ -32,17 +33,25 @@ __all__ = [
     "InputError",
     "Pipeline",
     "__version__",
+    "deblur_folder",
     "evaluate",
     "load_camera",
     "load_kernel_extractor",
+    "simulate",
+    "split",
+    "train",
     "transfer_blur",
 ]
 
 _HOMES = {
     "Camera": "blur2blur.blur",
     "Pipeline": "blur2blur.inference",
+    "deblur_folder": "blur2blur.api",
     "evaluate": "blur2blur.evaluation.compare",
     "load_camera": "blur2blur.blur",
+    "simulate": "blur2blur.api",
+    "split": "blur2blur.api",
+    "train": "blur2blur.api",
     "load_kernel_extractor": "blur2blur.weights.loading",
     "transfer_blur": "blur2blur.blur.transfer",
 }

@@ -5,14 +5,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from blur2blur.cli import deblur_clips
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from blur2blur.inference.backends import Backend, Precision
-    from blur2blur.inference.folder import Failure, Job
-    from blur2blur.inference.pipeline import Ensemble, Pipeline
+    from blur2blur.inference.pipeline import Ensemble
     from blur2blur.inference.working_scale import Scale
 
 
@@ -95,11 +90,10 @@ def deblur(
 
     What cannot be done is listed at the end; the exit code is then 1.
     """
+    from blur2blur import api
+    from blur2blur.cli.showing import printable, staged
     from blur2blur.errors import ConfigError
-    from blur2blur.files import make_folder
-    from blur2blur.inference import folder
-    from blur2blur.inference.pipeline import Pipeline
-    from blur2blur.inference.video import plan
+    from blur2blur.inference import Pipeline
     from blur2blur.inference.video.codecs import Quality
     from blur2blur.weights import zoo
 
@@ -107,53 +101,39 @@ def deblur(
     converter = None if converter == NO_CONVERTER else converter
     if save_converted and converter is None:
         raise ConfigError("--save-converted needs --converter: without one nothing is converted")
-    quality = Quality(codec=codec, crf=crf)
-    clips = plan.plan(inputs, out, quality)
-    if save_converted and clips.jobs:
-        raise ConfigError("--save-converted keeps photographs, not clips; leave it out")
-    photographs = clips.others
-    jobs = folder.plan(photographs, out, save_converted=save_converted) if photographs else []
-    pipeline = Pipeline(
-        deblurrer,
-        converter,
-        device=device,
-        backend=cast("Backend", backend),
-        precision=cast("Precision", precision),
-        tile_px=tile,
-        overlap_px=overlap,
-        batch_size=batch,
-        ensemble=cast("Ensemble", ensemble),
-        scale=cast("Scale", scale),
-    )
-    make_folder(out.parent if clips.one_file or folder.names_photograph(out) else out)
-    errors = [failure.error for failure in run_with_progress(pipeline, jobs)] if jobs else []
-    if jobs:
-        typer.echo(f"{len(jobs) - len(errors)} of {len(jobs)} photographs deblurred into {out}")
-    if clips.jobs:
-        errors += deblur_clips.run(pipeline, clips, quality, out)
-    if errors:
+
+    def pipeline() -> Pipeline:
+        return Pipeline(
+            deblurrer,
+            converter,
+            device=device,
+            backend=cast("Backend", backend),
+            precision=cast("Precision", precision),
+            tile_px=tile,
+            overlap_px=overlap,
+            batch_size=batch,
+            ensemble=cast("Ensemble", ensemble),
+            scale=cast("Scale", scale),
+        )
+
+    with staged("photographs", "clips") as on_progress:
+        done = api.deblur_folder(
+            inputs,
+            out,
+            pipeline=pipeline,
+            save_converted=save_converted,
+            quality=Quality(codec=codec, crf=crf),
+            on_progress=on_progress,
+        )
+    for kind, files, tried in (
+        ("photographs", done.photographs, done.photographs_tried),
+        ("clips", done.clips, done.clips_tried),
+    ):
+        if tried:
+            where = "to" if kind == "clips" and files == [out] else "into"
+            typer.echo(f"{len(files)} of {tried} {kind} deblurred {where} {printable(out)}")
+    if done.failures:
         typer.echo("these failed:", err=True)
-        for error in errors:
-            typer.echo(f"  {error}", err=True)
+        for error in done.failures:
+            typer.echo(f"  {printable(error)}", err=True)
         raise typer.Exit(1)
-
-
-def run_with_progress(pipeline: "Pipeline", jobs: "Sequence[Job]") -> "list[Failure]":
-    """Show photographs done and, of the current one, tiles done."""
-    from rich.markup import escape
-
-    from blur2blur.cli.showing import nested_progress
-    from blur2blur.inference import folder
-
-    with nested_progress() as progress:
-        photographs = progress.add_task("photographs", total=len(jobs))
-        tiles = progress.add_task("tiles", total=None)
-
-        def on_photograph(done: int, job: "Job") -> None:
-            progress.update(photographs, completed=done)
-            progress.reset(tiles, description=escape(job.source.name), total=None)
-
-        def on_tile(done: int, total: int) -> None:
-            progress.update(tiles, completed=done, total=total)
-
-        return folder.run(pipeline, jobs, on_photograph=on_photograph, on_tile=on_tile)

@@ -75,9 +75,35 @@ def nested_progress(*counts: "ProgressColumn", transient: bool = True) -> "Gener
         progress.TimeRemainingColumn(),
     )
     console = Console(stderr=True, soft_wrap=True)
-    hidden = not console.is_terminal
+    hidden = not (console.is_terminal or console.is_jupyter)
     with progress.Progress(*columns, console=console, transient=transient, disable=hidden) as bars:
         yield bars
+
+
+@contextmanager
+def staged(*lasting: str) -> "Generator[Callable[[str, int, int | None], None]]":
+    """Yield what a function of `api` tells its progress: a bar for each stage that lasts, and one.
+
+    Args:
+        lasting: stages whose bars stay while that of the current photograph or clip changes.
+    """
+    from rich.markup import escape
+
+    with nested_progress() as bars:
+        tasks = {stage: bars.add_task(stage, total=None, visible=False) for stage in lasting}
+        current, shown = bars.add_task("", total=None, visible=False), ""
+
+        def on_progress(what: str, done: int, total: int | None) -> None:
+            nonlocal shown
+            if what in tasks:
+                bars.update(tasks[what], completed=done, total=total, visible=total != 1)
+                return
+            if what != shown:
+                bars.reset(current, total=total, description=escape(printable(what)))
+                shown = what
+            bars.update(current, completed=done, total=total, visible=True)
+
+        yield on_progress
 
 
 def histogram(title: str, groups: Mapping[str, Sequence[float]]) -> list[str]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from blur2blur.cli.deblur import run_with_progress
 from blur2blur.cli.main import guard
+from blur2blur.cli.showing import staged
 from blur2blur.errors import ConfigError, DataError
 from blur2blur.reference import weight_files
 from blur2blur.reference.parser import Options, choose_gpu, parse, run_folder_of
@@ -46,9 +46,10 @@ def test(arguments: Sequence[str]) -> None:
     jobs = _jobs(options, out)
     pipeline = _pipeline(options, run, device)
 
-    from blur2blur import evaluation
+    from blur2blur import api, evaluation
 
-    failures = run_with_progress(pipeline, jobs)
+    with staged("photographs") as on_progress:
+        failures = api.deblur_photographs(pipeline, jobs, on_progress)
     failed = {failure.job.source for failure in failures}
     report = _measure(options, truths, [job for job in jobs if job.source not in failed])
     not_converted = [f"not converted: {failure.error}" for failure in failures]

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from blur2blur import images
 from blur2blur.data.folders import layout
 from blur2blur.device import find_device
 from blur2blur.errors import CheckpointError, ConfigError, DataError
+from blur2blur.settings import load, nearest
 from blur2blur.training import loop, run_folder, sources
 from blur2blur.training.blur_extent import BlurExtentTask
 from blur2blur.training.converter_adversarial import AdversarialConverterTask
@@ -35,6 +36,31 @@ from blur2blur.weights import tracing
 from blur2blur.weights.headers import read_header
 
 _log = logging.getLogger(__name__)
+
+
+def train(
+    task: str,
+    data: Path,
+    out: Path,
+    preset: str | None,
+    overrides: Sequence[str],
+    progress: loop.Progress,
+) -> bool:
+    """Train or resume what the task is called; as `train_deblurrer`.
+
+    Args:
+        task: one of TASKS.
+        data: folder of photographs.
+        out: the run folder.
+        preset: name of a preset, or a TOML file; None for the task's own.
+        overrides: settings such as "run.steps=100".
+        progress: told of every step.
+    """
+    if task not in TASKS:
+        raise ConfigError(f"no training '{task}'{nearest(task, TASKS)}")
+    model, own_preset, function = TASKS[task]
+    checked = load(model, preset or own_preset, overrides)
+    return function(data, checked, out, progress)
 
 
 def train_deblurrer(
@@ -91,6 +117,15 @@ def train_extent(data: Path, settings: ExtentSettings, out: Path, progress: loop
     return _train(
         lambda fabric: BlurExtentTask(settings, streams, fabric), settings, data, out, progress
     )
+
+
+TASKS: dict[str, tuple[type[TaskSettings], str, Callable[..., bool]]] = {
+    "deblurrer": (DeblurrerSettings, "deblurrer", train_deblurrer),
+    "converter": (ConverterSettings, "converter", train_converter),
+    "kernel": (KernelSettings, "kernel", train_kernel),
+    "extent": (ExtentSettings, "blur-extent", train_extent),
+}
+"""Name -> its settings, its own preset, and what runs it."""
 
 
 def deblurrer_streams(data: Path, settings: DeblurrerSettings | KernelSettings) -> sources.Streams:

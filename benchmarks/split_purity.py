@@ -20,8 +20,9 @@ from rich.progress import track
 
 from blur2blur import images
 from blur2blur.blur import Camera, load_camera
-from blur2blur.data.folders import listing, split
+from blur2blur.data.folders import split
 from blur2blur.errors import DataError
+from blur2blur.images import listing
 
 PHOTOGRAPHS = 60
 MOST_FRAMES = 5

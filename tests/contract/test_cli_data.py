@@ -72,7 +72,7 @@ def test_one_bad_file_is_named_and_the_rest_is_done(camera: Path, tmp_path: Path
 
 
 def test_every_file_is_accounted_for(camera: Path, tmp_path: Path):
-    for name in ("a.HEIC", "b.heic", ".hidden"):
+    for name in ("a.PSD", "b.psd", ".hidden"):
         (camera / name).touch()
     (camera / "bad.png").touch()
     (camera / "loop").symlink_to(camera)
@@ -80,7 +80,7 @@ def test_every_file_is_accounted_for(camera: Path, tmp_path: Path):
     lines = result.output.splitlines()[-5:]
     assert lines == [
         "done: 16 photographs, 6 to trainA and 10 to trainB",
-        f"skipped: 2 .heic is not read, first {camera / 'a.HEIC'}",
+        f"skipped: 2 .psd is not read, first {camera / 'a.PSD'}",
         f"skipped: 1 hidden, first {camera / '.hidden'}",
         f"skipped: 1 link to a folder that is searched already, first {camera / 'loop'}",
         f"failed: 1 cannot be read, first {camera / 'bad.png'}",

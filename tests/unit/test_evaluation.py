@@ -76,7 +76,7 @@ def test_what_cannot_be_measured_is_listed(folders: tuple[Path, Path, Path]) -> 
         rf"1 image in {outputs} but not in {truth}: alone",
         rf"1 image in {truth} but not in {outputs}: unmade",
         rf"1 image not in {inputs}: one",
-        r"broken: .*broken.png is not an image",
+        r"broken: .*broken.png cannot be read: it is not an image",
         r"larger: input and truth: images of 60 x 40 and 451 x 300 pixels",
         r"tiny: .*",
     ]

@@ -116,6 +116,6 @@ def test_pairs_by_scene_are_named_training_first(tmp_path: Path):
 
 def test_what_lies_beside_is_skipped_by_name(tmp_path: Path):
     found = layout.find(
-        make(tmp_path, "trainA/1.png", "trainA/2.heic", "split.json", "photos/1.png")
+        make(tmp_path, "trainA/1.png", "trainA/2.psd", "split.json", "photos/1.png")
     )
-    assert {one.path.name for one in found.skipped} == {"2.heic", "split.json", "photos"}
+    assert {one.path.name for one in found.skipped} == {"2.psd", "split.json", "photos"}

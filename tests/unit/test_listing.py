@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from blur2blur.data.folders import listing
+from blur2blur.images import listing
 
 
 def make(root: Path, *names: str) -> Path:
@@ -20,20 +20,20 @@ def skipped(found: listing.Listing, root: Path) -> dict[str, str]:
 
 
 def test_every_file_is_accounted_for(tmp_path: Path):
-    make(tmp_path, "b.JPG", "a/c.png", "IMG_1.HEIC", "IMG_2.HEIC", "notes", ".DS_Store", ".x/d.png")
+    make(tmp_path, "b.JPG", "a/c.png", "IMG_1.PSD", "IMG_2.PSD", "notes", ".DS_Store", ".x/d.png")
     seen: list[None] = []
     found = listing.find(tmp_path, lambda: seen.append(None))
     assert found.photographs == (tmp_path / "a/c.png", tmp_path / "b.JPG")
     assert skipped(found, tmp_path) == {
         ".DS_Store": "hidden",
         ".x": "hidden",
-        "IMG_1.HEIC": ".heic is not read",
-        "IMG_2.HEIC": ".heic is not read",
+        "IMG_1.PSD": ".psd is not read",
+        "IMG_2.PSD": ".psd is not read",
         "notes": "no suffix",
     }
     assert found.by_reason()[0] in [
         ("hidden", 2, tmp_path / ".DS_Store"),
-        (".heic is not read", 2, tmp_path / "IMG_1.HEIC"),
+        (".psd is not read", 2, tmp_path / "IMG_1.PSD"),
     ]
     assert sum(count for _, count, _ in found.by_reason()) == 5
     assert len(seen) == 8

@@ -87,8 +87,8 @@ def split(
     is used, so that no moment goes to both. The same files and options give the same split. A file
     that cannot be read is reported and left out; the exit code is then 1.
     """
-    from blur2blur.data.folders import listing
     from blur2blur.data.folders import split as splitting
+    from blur2blur.images import listing
 
     share = None if ratio is None else blurry_share(ratio)
     with showing.progress("listing", None) as advance:
@@ -135,7 +135,7 @@ def _print_report(report: "Report") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from blur2blur.data.folders import listing
+    from blur2blur.images import listing
 
     console = Console(soft_wrap=True)
     table = Table("folder", "holds", "files", "unreadable", "smallest", "largest", "sizes")

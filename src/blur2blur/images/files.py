@@ -5,11 +5,10 @@ JPEG, the first is the photograph; animations are refused. `Raster.notes` says w
 """
 
 import mmap
-import os
 import struct
 import traceback
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -18,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blur2blur.errors import DataError, InputError
+from blur2blur.errors import InputError
 from blur2blur.files import atomic_path
-from blur2blur.images import colour, decoding, encoding, exif
-from blur2blur.images.kinds import KINDS, SUFFIXES, kind_of, wrong_suffix
+from blur2blur.images import colour, decoding, encoding, exif, listing
+from blur2blur.images.kinds import KINDS, kind_of, wrong_suffix
 from blur2blur.images.limits import refuse_size
 from blur2blur.images.metadata import upright_xmp
 from blur2blur.images.raster import Photograph, Raster, to_photograph, to_raster
@@ -163,25 +162,7 @@ def find_images(folder: Path) -> list[Path]:
     Raises:
         DataError: the folder is missing, is a file, or cannot be listed.
     """
-    if not folder.exists():
-        raise DataError(f"no folder {folder}")
-    if not folder.is_dir():
-        raise DataError(f"{folder} is a file; a folder of photographs is needed")
-    try:
-        return sorted(_walk(folder))
-    except OSError as error:
-        raise DataError(f"cannot list {folder}: {error.strerror or error}") from error
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    def fail(error: OSError) -> None:
-        raise error
-
-    for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(parent, name)
+    return list(listing.find(folder).photographs)
 
 
 def sharpness(image_uint8: NDArray[np.uint8]) -> float:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from blur2blur.data.folders import paired
 from blur2blur.data.folders.layout import FOLDERS, Layout, Pairing, named
-from blur2blur.data.folders.listing import Skipped
 from blur2blur.data.folders.measure import Measured, Unreadable, measure_files
+from blur2blur.images.listing import Skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blur2blur.data.folders import listing, paired
-from blur2blur.data.folders.listing import Skipped
+from blur2blur.data.folders import paired
 from blur2blur.errors import DataError, listed
+from blur2blur.images import listing
+from blur2blur.images.listing import Skipped
 
 FOLDERS: Mapping[str, str] = {
     "trainA": "unknown blurry",

@@ -16,11 +16,12 @@ from typing import Literal
 import numpy as np
 
 from blur2blur import images
-from blur2blur.data.folders import listing, mixture, moments, placing
-from blur2blur.data.folders.listing import Listing
+from blur2blur.data.folders import mixture, moments, placing
 from blur2blur.data.folders.measure import Measured, Unreadable, measure_files
 from blur2blur.data.folders.mixture import Mixture
 from blur2blur.errors import DataError
+from blur2blur.images import listing
+from blur2blur.images.listing import Listing
 
 RECORD = "split.json"
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from blur2blur import images
 from blur2blur.errors import DataError
+from blur2blur.images.kinds import SUFFIXES
 
 HIDDEN = "hidden"
 SEEN_FOLDER = "link to a folder that is searched already"
@@ -102,7 +102,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _unwanted(path: Path, entry: os.DirEntry[str]) -> str | None:
     """Return why a file is not read; a broken link of an image's name is left to fail by name."""
     suffix = path.suffix.lower()
-    if suffix not in images.SUFFIXES:
+    if suffix not in SUFFIXES:
         return f"{suffix} is not read" if suffix else "no suffix"
     if entry.is_file(follow_symlinks=False):
         return None

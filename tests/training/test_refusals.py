@@ -52,7 +52,7 @@ def test_wrong_weights_are_told_before_cameras_are_compared(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["loss.content=file"], r"needs content_weights_file"),
+        (["loss.content=file"], r"loss.content = 'file'.*'pyramid'"),
         (["discriminator.scales=2"], r"returns 3 scales but discriminator.scales = 2"),
         (["data.crop_px=32"], r"at least 64; set data.crop_px=64"),
         (["discriminator.kind=enrgy"], r"discriminator.kind = 'enrgy'.*'energy'"),

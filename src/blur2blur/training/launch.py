@@ -32,7 +32,7 @@ from blur2blur.training.settings import (
     TaskSettings,
 )
 from blur2blur.training.task import Task
-from blur2blur.weights import tracing
+from blur2blur.weights import graphs, tracing
 from blur2blur.weights.headers import read_header
 
 _log = logging.getLogger(__name__)
@@ -220,7 +220,8 @@ def attach_graphs(run: Path) -> None:
     A network that cannot be traced keeps its weights as they are, which is told.
     """
     for path in sorted(run.glob("*.safetensors")):
-        if read_header(path).role in ("converter", "deblurrer", "extent"):
+        runnable = read_header(path).role in ("converter", "deblurrer", "extent")
+        if runnable and graphs.read(path).graph is None:
             try:
                 tracing.attach_graph(path)
             except CheckpointError as error:

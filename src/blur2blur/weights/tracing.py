@@ -46,6 +46,10 @@ def trace(network: Network) -> Graph:
         port.get_tensor().set_names({name})
     shapes = {name: list(weight.shape) for name, weight in state.items()}
     model.reshape({graphs.IMAGE: [-1, 3, -1, -1], **shapes})
+    # what a trace calls itself and its steps changes from one to the next
+    model.set_friendly_name("graph")
+    for number, step in enumerate(model.get_ordered_ops()):
+        step.set_friendly_name(str(number))
     graph = _written(model, rule)
     _compare(network, graph)
     return graph

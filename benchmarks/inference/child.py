@@ -23,12 +23,7 @@ def main() -> None:
     task = json.loads(sys.argv[1])
     case = Case(**task["case"])
     device = torch.device(task["device"])
-    if task.get("prepare"):
-        _function(case, device)
-        answer = {}
-    else:
-        answer = _measure(case, device, judge=task["judge"])
-    print(json.dumps(answer))
+    print(json.dumps(_measure(case, device, judge=task["judge"])))
 
 
 def _function(case: Case, device: torch.device) -> Callable[[Tensor], Tensor]:

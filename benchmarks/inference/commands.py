@@ -1,7 +1,5 @@
 """The whole command `blur2blur deblur`, timed and its memory watched from outside."""
 
-import os
-import shutil
 import subprocess
 import sys
 import time
@@ -29,25 +27,6 @@ main()
 """
 
 
-def startup(out: Path, network: str, backends: list[str], repeats: int) -> list[Row]:
-    """Return seconds from the command to the first written photograph (256 x 256).
-
-    "cold" finds no converted network in the cache, "warm" finds it.
-    """
-    rows: list[Row] = []
-    for backend in backends:
-        cache = out / "startup-cache" / backend
-        for repeat in range(repeats + 1):
-            if repeat == 0:
-                shutil.rmtree(cache, ignore_errors=True)
-            options = ["--backend", backend]
-            measured = _deblur(out, network, (256, 256), options, cache=cache)
-            state = "cold" if repeat == 0 else "warm"
-            rows.append({"backend": backend, "cache": state, "network": network, **measured})
-            print(f"{backend:12} {state} {measured['seconds']:.2f} s", flush=True)
-    return rows
-
-
 def memory(
     out: Path, network: str, backends: list[str], sides: tuple[int, int], options: list[str]
 ) -> list[Row]:
@@ -55,9 +34,7 @@ def memory(
     rows: list[Row] = []
     height, width = sides
     for backend in backends:
-        cache = out / "memory-cache"
-        _deblur(out, network, (256, 256), ["--backend", backend], cache=cache)
-        measured = _deblur(out, network, sides, ["--backend", backend, *options], cache=cache)
+        measured = _deblur(out, network, sides, ["--backend", backend, *options])
         size = f"{width}x{height}"
         rows.append({"backend": backend, "network": network, "size": size, **measured})
         print(f"{backend:12} {size} {measured['seconds']:.1f} s {measured['peak_rss_mb']:.0f} MiB")
@@ -65,7 +42,7 @@ def memory(
 
 
 def _deblur(
-    out: Path, network: str, sides: tuple[int, int], options: list[str], *, cache: Path
+    out: Path, network: str, sides: tuple[int, int], options: list[str]
 ) -> dict[str, float]:
     out = out.resolve()
     source = out / f"photograph-{sides[1]}x{sides[0]}.jpg"
@@ -77,11 +54,8 @@ def _deblur(
         *["--converter", str(_weights(out, "converter", network))],
         *["--deblurrer", str(_weights(out, "deblurrer", network)), *options],
     ]
-    environment = {**os.environ, "BLUR2BLUR_CACHE": str(cache.resolve())}
     started = time.perf_counter()
-    done = subprocess.run(
-        command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     seconds = time.perf_counter() - started
     if done.returncode:
         raise SystemExit(f"the command failed: {' '.join(command)}")

@@ -38,10 +38,6 @@ def main(words: Sequence[str] | None = None) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     described = machine.describe()
     print(described)
-    if options.startup:
-        rows = commands.startup(options.out, options.networks[0], options.backends, options.repeats)
-        _write_rows(options.out / "startup.json", described, rows)
-        return
     if options.memory:
         sides = Case("", "", options.sizes[-1], BASELINE).sides
         tile = ["--tile", str(options.tile)] if options.tile else []
@@ -72,10 +68,9 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5, help="processes for each row")
     parser.add_argument("--peak-seconds", type=float, default=1.0, help="for each peak")
     parser.add_argument("--roofline", action="store_true", help="of the first network")
-    parser.add_argument("--startup", action="store_true", help="of the first network")
     parser.add_argument("--memory", action="store_true", help="of the first network, last size")
     parser.add_argument("--backends", nargs="+", default=["openvino", "eager"],
-                        help="of --startup and --memory")  # fmt: skip
+                        help="of --memory")  # fmt: skip
     parser.add_argument("--tile", type=int, help="of --roofline and --memory, in pixels")
     return parser.parse_args(words)
 
@@ -115,7 +110,6 @@ class _Record:
     def __init__(self, path: Path, device: str) -> None:
         self.path, self.device = path, device
         self.runs: dict[Case, list[dict[str, float]]] = defaultdict(list)
-        self.prepared: set[tuple[str, str, str]] = set()
         self.probes: dict[Case, float] = {}
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
@@ -124,11 +118,6 @@ class _Record:
 
     def measure(self, case: Case, *, judge: bool) -> dict[str, float]:
         """Run a case in a process of its own and note what came out."""
-        if WAYS[case.way].backend in ("openvino", "onnxruntime"):
-            key = (case.network, case.part, case.way)  # a conversion is for one precision
-            if key not in self.prepared:
-                self._child(case, prepare=True)
-                self.prepared.add(key)
         run = self._child(case, judge=judge)
         self.runs[case].append(run)
         with self.path.open("a", encoding="utf-8") as file:

@@ -33,8 +33,8 @@ PUBLIC = [
     "load_kernel_extractor",
     "transfer_blur",
 ]
-TORCH = {"torch", "torchvision", "lightning", "torchmetrics", "scipy", "skimage"}
-HEAVY = TORCH | {"numpy", "cv2", "PIL", "openvino"}
+TORCH = {"torch", "torchvision", "lightning", "torchmetrics", "scipy", "skimage", "cv2"}
+HEAVY = TORCH | {"numpy", "PIL", "openvino"}
 
 
 def surface(command: Any = None, name: str = "blur2blur") -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from blur2blur.weights import checkpoints, headers, tracing
 from conftest import crops, make_camera_folder
 
 # a module that is None cannot be imported
-BLOCKED = ("torch", "torchvision", "torchmetrics", "lightning", "scipy", "skimage")
+BLOCKED = ("torch", "torchvision", "torchmetrics", "lightning", "scipy", "skimage", "cv2")
 MAIN = f"""
 import sys
 sys.modules.update(dict.fromkeys({BLOCKED}))
@@ -72,7 +72,7 @@ def test_photographs_are_deblurred_and_measured(place: Path, tmp_path: Path) -> 
 
 
 def test_photographs_are_split(place: Path, tmp_path: Path) -> None:
-    _done("data", "split", place / "phone" / "trainA", "-o", tmp_path / "data")
+    _done("data", "split", place / "phone" / "trainA", "-o", tmp_path / "data", "--ratio", "1:1")
     assert (tmp_path / "data").is_dir()
 
 

@@ -1,0 +1,65 @@
+"""What the verbs do, as functions: what they return and tell while they work."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+import blur2blur
+from blur2blur import Pipeline
+from blur2blur.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four sharp photographs of 128 px, and a file that is none."""
+    folder = tmp_path_factory.mktemp("photographs")
+    whole = Image.fromarray(skimage.data.astronaut())
+    for index in range(4):
+        whole.crop((100 * index, 0, 100 * index + 128, 128)).save(folder / f"{index}.png")
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return folder
+
+
+def test_a_folder_is_deblurred_as_the_command_does_it(photographs: Path, tmp_path: Path):
+    told: list[tuple[str, int, int | None]] = []
+    done = blur2blur.deblur_folder(
+        photographs, tmp_path / "out", on_progress=lambda *each: told.append(each)
+    )
+    assert [path.name for path in done.photographs] == ["0.png", "1.png", "2.png", "3.png"]
+    assert [type(error).__name__ for error in done.failures] == ["InputError"]
+    assert ("photographs", 0, 5) in told
+    assert any(what == "0.png" for what, _, _ in told)
+    alone = np.asarray(Pipeline()(photographs / "0.png"))
+    np.testing.assert_array_equal(np.asarray(Image.open(done.photographs[0])), alone)
+
+
+def test_networks_are_loaded_when_the_inputs_have_been_found(tmp_path: Path):
+    def never() -> Pipeline:
+        raise AssertionError("loaded")
+
+    with pytest.raises(blur2blur.InputError, match="no file or folder"):
+        blur2blur.deblur_folder(tmp_path / "nothing", tmp_path / "out", pipeline=never)
+
+
+def test_photographs_are_dealt_out(photographs: Path, tmp_path: Path):
+    dealt = blur2blur.split(photographs, tmp_path / "camera", blurry_share=0.5)
+    assert len(dealt.on("trainA")) == len(dealt.on("trainB")) == 2
+    assert len(list((tmp_path / "camera/trainA").iterdir())) == 2
+
+
+def test_pairs_are_simulated_and_what_is_no_photograph_is_returned(
+    photographs: Path, tmp_path: Path
+):
+    unreadable = blur2blur.simulate(photographs, tmp_path / "pairs", camera="known-small")
+    assert unreadable == [photographs / "broken.png"]
+    names = {path.stem for path in (tmp_path / "pairs/blurry").iterdir()}
+    assert names == {path.stem for path in (tmp_path / "pairs/sharp").iterdir()}
+    assert len(names) == 4
+
+
+def test_a_task_that_there_is_not_is_one_line(tmp_path: Path):
+    with pytest.raises(ConfigError, match="no training 'convertor'; did you mean 'converter'"):
+        blur2blur.train("convertor", tmp_path, tmp_path / "run")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from blur2blur.blur.transfer import transfer_blur
     from blur2blur.evaluation import evaluate
     from blur2blur.inference import Pipeline
+    from blur2blur.showing import progress_bars
     from blur2blur.weights.loading import load_kernel_extractor
 
     __version__: str
@@ -37,6 +38,7 @@ __all__ = [
     "evaluate",
     "load_camera",
     "load_kernel_extractor",
+    "progress_bars",
     "simulate",
     "split",
     "train",
@@ -49,6 +51,7 @@ _HOMES = {
     "deblur_folder": "blur2blur.api",
     "evaluate": "blur2blur.evaluation.compare",
     "load_camera": "blur2blur.blur",
+    "progress_bars": "blur2blur.showing",
     "simulate": "blur2blur.api",
     "split": "blur2blur.api",
     "train": "blur2blur.api",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from blur2blur.cli import showing
+from blur2blur import showing
 from blur2blur.cli.data import app
 from blur2blur.errors import ConfigError, DataError, InputError
 

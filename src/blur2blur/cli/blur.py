@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blur2blur.cli.showing import nested_progress
+from blur2blur.showing import nested_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

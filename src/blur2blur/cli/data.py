@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blur2blur.cli import showing
+from blur2blur import showing
 from blur2blur.cli.data_filter import filter_
 from blur2blur.cli.data_import import blurry_share, download, import_
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blur2blur.cli import showing
+from blur2blur import showing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

@@ -91,10 +91,10 @@ def deblur(
     What cannot be done is listed at the end; the exit code is then 1.
     """
     from blur2blur import api
-    from blur2blur.cli.showing import printable, staged
     from blur2blur.errors import ConfigError
     from blur2blur.inference import Pipeline
     from blur2blur.inference.video.codecs import Quality
+    from blur2blur.showing import printable, progress_bars
     from blur2blur.weights import zoo
 
     converter = zoo.converter_beside(deblurrer, converter or zoo.DEFAULT)
@@ -116,7 +116,7 @@ def deblur(
             scale=cast("Scale", scale),
         )
 
-    with staged("photographs", "clips") as on_progress:
+    with progress_bars("photographs", "clips") as on_progress:
         done = api.deblur_folder(
             inputs,
             out,

@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from blur2blur import extras
-from blur2blur.cli import blur, data, models, showing, train
+from blur2blur import extras, showing
+from blur2blur.cli import blur, data, models, train
 from blur2blur.cli.deblur import deblur
 from blur2blur.cli.evaluate import evaluate
 from blur2blur.cli.export import export

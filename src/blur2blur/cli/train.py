@@ -6,17 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
+
+from blur2blur import showing
 
 if TYPE_CHECKING:
     from blur2blur.training.loop import Progress as Report
@@ -108,20 +102,15 @@ def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:
     Of several processes (torchrun) the first speaks for all.
     """
     first = os.environ.get("RANK", "0") == "0"
-    console = Console(stderr=True)
     whole = Column(no_wrap=True)
+    values = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     columns = (
-        TextColumn("{task.description}", table_column=whole),
-        BarColumn(bar_width=20),
         MofNCompleteColumn(table_column=whole),
         TimeElapsedColumn(table_column=whole),
-        TimeRemainingColumn(table_column=whole),
-        TextColumn(
-            "{task.fields[values]}",
-            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
-        ),
+        TextColumn("{task.fields[values]}", table_column=values),
     )
-    with Progress(*columns, console=console, expand=True) as progress:
+    tell = showing.lines_now_and_then()
+    with showing.nested_progress(*columns, transient=False, expand=True) as progress:
         preparing = "reading photographs, choosing cameras"
         bar = progress.add_task(escape(out.name), total=None, values=preparing)
 
@@ -132,6 +121,7 @@ def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:
             if values:
                 text = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
                 progress.update(bar, values=text)
+                tell(f"{out.name}: step {step} of {steps}  {text}")
 
         try:
             finished = train(report)

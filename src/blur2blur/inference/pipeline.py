@@ -135,6 +135,17 @@ class Pipeline:
         built = ", ".join(f"{key}={value!r}" for key, value in self._built_from.items())
         return f"Pipeline({built}) on {self.device} by {self.backend} in {self.precision}"
 
+    def __enter__(self) -> "Pipeline":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the memory of the networks; the pipeline cannot be used after that."""
+        self._run = _closed
+        self._estimate = None
+
     def __reduce__(self) -> "tuple[Callable[..., Pipeline], tuple[dict[str, Any]]]":
         return _build, (self._built_from,)
 
@@ -314,6 +325,10 @@ class _WithinMemory:
             overlap_px=self._pipeline.overlap_px,
             align=self._pipeline.size_rule.multiple,
         )
+
+
+def _closed(images: Pixels) -> tuple[Pixels, ...]:
+    raise ConfigError("this pipeline is closed; build another one")
 
 
 def _build(built_from: dict[str, Any]) -> Pipeline:

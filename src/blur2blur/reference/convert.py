@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from blur2blur.cli.main import guard
-from blur2blur.cli.showing import staged
 from blur2blur.errors import ConfigError, DataError
 from blur2blur.reference import weight_files
 from blur2blur.reference.parser import Options, choose_gpu, parse, run_folder_of
+from blur2blur.showing import progress_bars
 
 if TYPE_CHECKING:
     from blur2blur.evaluation import Report
@@ -48,7 +48,7 @@ def test(arguments: Sequence[str]) -> None:
 
     from blur2blur import api, evaluation
 
-    with staged("photographs") as on_progress:
+    with progress_bars("photographs") as on_progress:
         failures = api.deblur_photographs(pipeline, jobs, on_progress)
     failed = {failure.job.source for failure in failures}
     report = _measure(options, truths, [job for job in jobs if job.source not in failed])

@@ -1,4 +1,4 @@
-"""What several verbs show on the terminal: progress, and histograms in one line."""
+"""What is shown while work goes on, on a terminal or in a notebook: progress, and histograms."""
 
 import itertools
 import math
@@ -42,28 +42,36 @@ def progress(what: str, total: int | None) -> Generator[Callable[[], object]]:
 
 
 def _lines_now_and_then(what: str, total: int | None) -> Callable[[], object]:
+    counter, tell = itertools.count(1), lines_now_and_then()
+    return lambda: tell(f"{what}: {next(counter)}" + (f" of {total}" if total else ""))
+
+
+def lines_now_and_then() -> Callable[[str], None]:
+    """Return what prints a line where there is no terminal for bars, `LINE_EVERY_S` apart."""
     import typer
+    from rich.console import Console
 
-    counter = itertools.count(1)
-    due_s = time.monotonic() + LINE_EVERY_S
+    hidden, due_s = not Console(stderr=True).is_terminal, time.monotonic() + LINE_EVERY_S
 
-    def advance() -> None:
+    def tell(line: str) -> None:
         nonlocal due_s
-        done = next(counter)
-        if time.monotonic() >= due_s:
+        if hidden and time.monotonic() >= due_s:
             due_s = time.monotonic() + LINE_EVERY_S
-            typer.echo(f"{what}: {done}" + (f" of {total}" if total else ""), err=True)
+            typer.echo(line, err=True)
 
-    return advance
+    return tell
 
 
 @contextmanager
-def nested_progress(*counts: "ProgressColumn", transient: bool = True) -> "Generator[Progress]":
+def nested_progress(
+    *counts: "ProgressColumn", transient: bool = True, expand: bool = False
+) -> "Generator[Progress]":
     """Yield bars with counts and remaining time; nothing is shown where nobody watches.
 
     Args:
         counts: what stands behind each bar; not given: steps done of steps in all.
         transient: the bars are wiped away at the end.
+        expand: they take the whole width.
     """
     from rich import progress
     from rich.console import Console
@@ -76,16 +84,19 @@ def nested_progress(*counts: "ProgressColumn", transient: bool = True) -> "Gener
     )
     console = Console(stderr=True, soft_wrap=True)
     hidden = not (console.is_terminal or console.is_jupyter)
-    with progress.Progress(*columns, console=console, transient=transient, disable=hidden) as bars:
+    with progress.Progress(
+        *columns, console=console, transient=transient, disable=hidden, expand=expand
+    ) as bars:
         yield bars
 
 
 @contextmanager
-def staged(*lasting: str) -> "Generator[Callable[[str, int, int | None], None]]":
-    """Yield what a function of `api` tells its progress: a bar for each stage that lasts, and one.
+def progress_bars(*lasting: str) -> "Generator[Callable[[str, int, int | None], None]]":
+    """Yield what `deblur_folder` and other functions take as `on_progress`: it shows bars.
 
     Args:
-        lasting: stages whose bars stay while that of the current photograph or clip changes.
+        lasting: stages whose bars stay while that of the current photograph or clip changes, such
+            as "photographs" and "clips".
     """
     from rich.markup import escape
 

@@ -28,9 +28,14 @@ PUBLIC = [
     "InputError",
     "Pipeline",
     "__version__",
+    "deblur_folder",
     "evaluate",
     "load_camera",
     "load_kernel_extractor",
+    "progress_bars",
+    "simulate",
+    "split",
+    "train",
     "transfer_blur",
 ]
 TORCH = {"torch", "torchvision", "lightning", "torchmetrics", "scipy", "skimage", "cv2"}

@@ -36,6 +36,14 @@ def test_a_folder_is_deblurred_as_the_command_does_it(photographs: Path, tmp_pat
     np.testing.assert_array_equal(np.asarray(Image.open(done.photographs[0])), alone)
 
 
+def test_bars_take_what_functions_tell(photographs: Path, tmp_path: Path):
+    with blur2blur.progress_bars("photographs") as on_progress:
+        done = blur2blur.deblur_folder(
+            photographs / "0.png", tmp_path / "out", on_progress=on_progress
+        )
+    assert len(done.photographs) == 1
+
+
 def test_networks_are_loaded_when_the_inputs_have_been_found(tmp_path: Path):
     def never() -> Pipeline:
         raise AssertionError("loaded")

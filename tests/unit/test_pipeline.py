@@ -305,3 +305,10 @@ def test_a_converter_for_another_known_blur_is_told(
     Pipeline(*files.values(), device="cpu")
     assert ("makes another known blur" in caplog.text) == warned
     assert ("('known', 'known-small')" in caplog.text) == warned
+
+
+def test_a_closed_pipeline_says_so() -> None:
+    with Pipeline() as pipeline:
+        pipeline(np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ConfigError, match="this pipeline is closed"):
+        pipeline(np.zeros((8, 8, 3), np.uint8))

@@ -1,7 +1,7 @@
 """What the verbs of the command do, as functions: for notebooks, and for other programs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,15 @@ Progress = Callable[[str, int, int | None], None]
 
 
 def _quiet(what: str, done: int, total: int | None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulated:
+    """How many pairs `simulate` made, how many were there, and why others could not be made."""
+
+    made: int
+    there: int
+    failures: list[Blur2BlurError]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +123,7 @@ def split(
     blurry_share: float | None = None,
     gap_seconds: float = 30.0,
     link: bool = False,
+    dry_run: bool = False,
     on_progress: Progress = _quiet,
 ) -> "splitting.Plan":
     """Deal one camera's photographs out to `out`/trainA and trainB; as `blur2blur data split`.
@@ -125,7 +135,8 @@ def split(
             their sharpness says.
         gap_seconds: a longer pause between photographs ends a moment.
         link: link the files, do not copy them.
-        on_progress: told "listing", "measuring", "placing".
+        dry_run: write nothing.
+        on_progress: told "listing", "measuring", "copying" or "linking".
 
     Returns:
         Where each photograph went, and why.
@@ -146,9 +157,11 @@ def split(
         gap_seconds=gap_seconds,
         advance=_counted(on_progress, "measuring", count),
     )
-    placed = len(dealt.on("trainA")) + len(dealt.on("trainB"))
-    splitting.carry_out(dealt, out, link=link, advance=_counted(on_progress, "placing", placed))
-    return dealt
+    if not dry_run:
+        placed = len(dealt.on("trainA")) + len(dealt.on("trainB"))
+        advance = _counted(on_progress, "linking" if link else "copying", placed)
+        splitting.carry_out(dealt, out, link=link, advance=advance)
+    return replace(dealt, skipped=found.skipped)
 
 
 def train(
@@ -158,7 +171,7 @@ def train(
     *,
     preset: str | None = None,
     overrides: Sequence[str] = (),
-    on_step: Callable[[int, dict[str, float]], None] | None = None,
+    on_step: Callable[[int, int, dict[str, float]], None] = lambda step, steps, values: None,
 ) -> bool:
     """Train or resume; as `blur2blur train TASK`, and needs the extra `train`.
 
@@ -168,7 +181,7 @@ def train(
         out: the run folder.
         preset: name of a preset or a TOML file; None for the task's own.
         overrides: settings such as "run.steps=100".
-        on_step: told (step, what is logged of it) after each.
+        on_step: told (step, steps in all, what is logged of it) after each.
 
     Returns:
         True when finished, False when interrupted by Ctrl-C.
@@ -178,9 +191,7 @@ def train(
     """
     from blur2blur.training import launch
 
-    def ignore(step: int, values: dict[str, float]) -> None: ...
-
-    return launch.train(task, Path(data), Path(out), preset, overrides, on_step or ignore)
+    return launch.train(task, Path(data), Path(out), preset, overrides, on_step)
 
 
 def simulate(
@@ -192,7 +203,7 @@ def simulate(
     seed: int = 0,
     count_per_image: int = 1,
     on_progress: Progress = _quiet,
-) -> list[Path]:
+) -> Simulated:
     """Photograph sharp pictures with a simulated camera; as `blur2blur blur synth`.
 
     Args:
@@ -203,9 +214,6 @@ def simulate(
         seed: the same seed gives the same files.
         count_per_image: pairs of each photograph.
         on_progress: told "photographing".
-
-    Returns:
-        The photographs that could not be read.
 
     Raises:
         ConfigError: no such camera or value.
@@ -219,17 +227,21 @@ def simulate(
     sharp, out = Path(sharp), Path(out)
     settings = load_camera(camera, overrides)
     pairs = synth.plan(sharp, out, settings, seed, count_per_image)
-    taker, unreadable = Camera(settings), dict[Path, None]()
+    taker, failures = Camera(settings), dict[str, Blur2BlurError]()
     todo: list[Planned] = [pair for pair in pairs if not synth.is_made(pair, out)]
     for done, pair in enumerate(todo):
         on_progress("photographing", done, len(todo))
         try:
             photograph = tensors.read_rgb(pair.source)
-        except InputError:
-            unreadable[pair.source] = None
+        except InputError as error:
+            failures[str(error)] = error
             continue
         synth.make(pair, taker, photograph, out)
-    return list(unreadable)
+    return Simulated(
+        made=sum(synth.is_made(pair, out) for pair in todo),
+        there=len(pairs) - len(todo),
+        failures=list(failures.values()),
+    )
 
 
 def _counted(on_progress: Progress, what: str, total: int | None) -> Callable[[], None]:

@@ -100,12 +100,14 @@ def progress_bars(*lasting: str) -> "Generator[Callable[[str, int, int | None], 
     """
     from rich.markup import escape
 
+    tell = lines_now_and_then()
     with nested_progress() as bars:
         tasks = {stage: bars.add_task(stage, total=None, visible=False) for stage in lasting}
         current, shown = bars.add_task("", total=None, visible=False), ""
 
         def on_progress(what: str, done: int, total: int | None) -> None:
             nonlocal shown
+            tell(f"{printable(what)}: {done}" + (f" of {total}" if total else ""))
             if what in tasks:
                 bars.update(tasks[what], completed=done, total=total, visible=total != 1)
                 return

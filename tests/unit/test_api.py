@@ -58,11 +58,10 @@ def test_photographs_are_dealt_out(photographs: Path, tmp_path: Path):
     assert len(list((tmp_path / "camera/trainA").iterdir())) == 2
 
 
-def test_pairs_are_simulated_and_what_is_no_photograph_is_returned(
-    photographs: Path, tmp_path: Path
-):
-    unreadable = blur2blur.simulate(photographs, tmp_path / "pairs", camera="known-small")
-    assert unreadable == [photographs / "broken.png"]
+def test_pairs_are_simulated_and_what_is_no_photograph_is_told(photographs: Path, tmp_path: Path):
+    done = blur2blur.simulate(photographs, tmp_path / "pairs", camera="known-small")
+    assert (done.made, done.there) == (4, 0)
+    assert ["broken.png" in str(error) for error in done.failures] == [True]
     names = {path.stem for path in (tmp_path / "pairs/blurry").iterdir()}
     assert names == {path.stem for path in (tmp_path / "pairs/sharp").iterdir()}
     assert len(names) == 4

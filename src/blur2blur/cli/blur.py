@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blur2blur.showing import nested_progress
+from blur2blur.showing import nested_progress, printable, progress_bars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,19 +52,21 @@ def synth(
     The same command again makes only what is missing. A file that cannot be read is reported and
     left out; the exit code is then 1.
     """
-    from blur2blur import tensors
-    from blur2blur.blur import Camera, load_camera
-    from blur2blur.blur.pairs import synth
+    from blur2blur import api
 
-    settings = load_camera(camera, set_ or [])
-    pairs = synth.plan(sharp_dir, out, settings, seed, count_per_image)
-    taker = Camera(settings)
-
-    def prepare(pair: "Planned") -> "Callable[[], None]":
-        sharp = tensors.read_rgb(pair.source)
-        return lambda: synth.make(pair, taker, sharp, out)
-
-    _make_all(pairs, lambda pair: synth.is_made(pair, out), prepare, out)
+    with progress_bars() as on_progress:
+        done = api.simulate(
+            sharp_dir,
+            out,
+            camera=camera,
+            overrides=set_ or [],
+            seed=seed,
+            count_per_image=count_per_image,
+            on_progress=on_progress,
+        )
+    for error in done.failures:
+        typer.echo(f"failed: {printable(error)}", err=True)
+    _tell(out, done.made, done.there, failed=bool(done.failures))
 
 
 @app.command()
@@ -179,8 +181,12 @@ def _make_all(
                 continue
             write()
     made = sum(is_made(pair) for pair in todo)
-    typer.echo(f"{out}: {made} pairs made, {len(pairs) - len(todo)} were there")
+    _tell(out, made, len(pairs) - len(todo), failed=bool(failed))
+
+
+def _tell(out: Path, made: int, there: int, *, failed: bool) -> None:
+    """Say what was made; exit with 1 where something could not be read."""
+    typer.echo(f"{printable(out)}: {made} pairs made, {there} were there")
     if failed:
-        missing = len(todo) - made
-        typer.echo(f"{missing} of {len(pairs)} pairs could not be made", err=True)
+        typer.echo("the others could not be made", err=True)
         raise typer.Exit(1)

@@ -87,15 +87,18 @@ def split(
     is used, so that no moment goes to both. The same files and options give the same split. A file
     that cannot be read is reported and left out; the exit code is then 1.
     """
-    from blur2blur.data.folders import split as splitting
+    from blur2blur import api
     from blur2blur.images import listing
 
-    share = None if ratio is None else blurry_share(ratio)
-    with showing.progress("listing", None) as advance:
-        found = splitting.find_sources(source, out, advance)
-    with showing.progress("measuring", len(found.photographs)) as advance:
-        plan = splitting.plan(
-            source, found.photographs, blurry_share=share, gap_seconds=gap_seconds, advance=advance
+    with showing.progress_bars() as on_progress:
+        plan = api.split(
+            source,
+            out,
+            blurry_share=None if ratio is None else blurry_share(ratio),
+            gap_seconds=gap_seconds,
+            link=link,
+            dry_run=dry_run,
+            on_progress=on_progress,
         )
     for file in plan.unreadable:
         typer.echo(f"failed: {showing.printable(file.reason)}", err=True)
@@ -103,16 +106,12 @@ def split(
         for file in plan.files:
             shown = showing.printable(file.source)
             typer.echo(f"{file.side}\t{file.sharpness:.1f}\tmoment {file.moment}\t{shown}")
-    else:
-        placed = len(plan.on("trainA")) + len(plan.on("trainB"))
-        with showing.progress("linking" if link else "copying", placed) as advance:
-            splitting.carry_out(plan, out, link=link, advance=advance)
     _print_plan(plan)
     blurry, sharp = (len(plan.on(side)) for side in ("trainA", "trainB"))
     typer.echo(f"done: {blurry + sharp} photographs, {blurry} to trainA and {sharp} to trainB")
     left_out = listing.by_reason((file.reason, file.source) for file in plan.on("left out"))
     _print_account("left out", left_out)
-    _print_account("skipped", found.by_reason())
+    _print_account("skipped", listing.by_reason((one.reason, one.path) for one in plan.skipped))
     _print_account("failed", _failures(plan.unreadable))
     if plan.unreadable:
         raise typer.Exit(1)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -12,8 +12,7 @@ from rich.table import Column
 
 from blur2blur import showing
 
-if TYPE_CHECKING:
-    from blur2blur.training.loop import Progress as Report
+Report = Callable[[int, int, dict[str, float]], None]
 
 app = typer.Typer(no_args_is_help=True, help="Train a deblurrer, converter or kernel extractor.")
 
@@ -36,12 +35,7 @@ def deblurrer(data: Data, out: Out, preset: Preset = "deblurrer", set_: Set = No
     trainB, or, in a folder without that layout, every photograph in it. With the preset finish it
     is taught what a converter makes of your camera, from trainA and trainB.
     """
-    from blur2blur import settings
-    from blur2blur.training.launch import train_deblurrer
-    from blur2blur.training.settings import DeblurrerSettings
-
-    checked = settings.load(DeblurrerSettings, preset, set_ or [])
-    run(lambda report: train_deblurrer(data, checked, out, report), checked.run.steps, out)
+    _run("deblurrer", data, out, preset, set_ or [])
 
 
 @app.command()
@@ -61,13 +55,9 @@ def converter(
     converter-pairs trainC and trainD instead. A generic converter (preset generic) needs sharp
     photographs alone.
     """
-    from blur2blur import settings
-    from blur2blur.training.launch import train_converter
-    from blur2blur.training.settings import ConverterSettings
-
-    overrides = [*([] if init is None else [f"init={init}"]), *(set_ or [])]
-    checked = settings.load(ConverterSettings, preset, overrides)
-    run(lambda report: train_converter(data, checked, out, report), checked.run.steps, out)
+    _run(
+        "converter", data, out, preset, [*([] if init is None else [f"init={init}"]), *(set_ or [])]
+    )
 
 
 @app.command()
@@ -77,27 +67,30 @@ def kernel(data: Data, out: Out, preset: Preset = "kernel", set_: Set = None) ->
     Needs pairs: trainC and trainD, or folders blurry and sharp; with known.source=synthetic sharp
     photographs suffice.
     """
-    from blur2blur import settings
-    from blur2blur.training.launch import train_kernel
-    from blur2blur.training.settings import KernelSettings
-
-    checked = settings.load(KernelSettings, preset, set_ or [])
-    run(lambda report: train_kernel(data, checked, out, report), checked.run.steps, out)
+    _run("kernel", data, out, preset, set_ or [])
 
 
 @app.command()
 def extent(data: Data, out: Out, preset: Preset = "blur-extent", set_: Set = None) -> None:
     """Train the estimator by which the working scale is chosen, from sharp photographs alone."""
-    from blur2blur import settings
-    from blur2blur.training.launch import train_extent
-    from blur2blur.training.settings import ExtentSettings
-
-    checked = settings.load(ExtentSettings, preset, set_ or [])
-    run(lambda report: train_extent(data, checked, out, report), checked.run.steps, out)
+    _run("extent", data, out, preset, set_ or [])
 
 
-def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:
+def _run(task: str, data: Path, out: Path, preset: str, overrides: list[str]) -> None:
+    from blur2blur import api
+
+    run(
+        lambda report: api.train(
+            task, data, out, preset=preset, overrides=overrides, on_step=report
+        ),
+        out,
+    )
+
+
+def run(train: "Callable[[Report], bool]", out: Path) -> None:
     """Train under a progress bar; exit with 130 when Ctrl-C stopped the run.
+
+    `train` is given what is to be told (step, steps in all, what is logged) after each step.
 
     Of several processes (torchrun) the first speaks for all.
     """
@@ -114,7 +107,7 @@ def run(train: "Callable[[Report], bool]", steps: int, out: Path) -> None:
         preparing = "reading photographs, choosing cameras"
         bar = progress.add_task(escape(out.name), total=None, values=preparing)
 
-        def report(step: int, values: Mapping[str, float]) -> None:
+        def report(step: int, steps: int, values: Mapping[str, float]) -> None:
             if progress.tasks[0].total is None:  # a resumed run's speed is that of the steps now
                 progress.reset(bar, total=steps, completed=step - 1, values="")
             progress.update(bar, completed=step)

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,10 @@ def train(arguments: Sequence[str]) -> None:
     )
     _refuse_another_pace(checked, pace, options.whole("batch_size"))
 
-    def training(show: "Progress") -> bool:
+    def training(report: "Callable[[int, int, dict[str, float]], None]") -> bool:
+        def show(step: int, values: dict[str, float]) -> None:
+            report(step, checked.run.steps, values)
+
         finished = _train(found.root, checked, folder, options, pace, show)
         if _is_first_process() and (folder / "last.safetensors").exists():
             at_end = pace.prefixes(checked.run.steps) if finished else []
@@ -69,7 +72,7 @@ def train(arguments: Sequence[str]) -> None:
         return finished
 
     try:
-        run(training, checked.run.steps, folder)
+        run(training, folder)
     except ConfigError as error:
         raise ConfigError(str(error).replace("--out", "--name")) from error
 

@@ -44,7 +44,7 @@ def train(
     out: Path,
     preset: str | None,
     overrides: Sequence[str],
-    progress: loop.Progress,
+    progress: Callable[[int, int, dict[str, float]], None],
 ) -> bool:
     """Train or resume what the task is called; as `train_deblurrer`.
 
@@ -54,13 +54,18 @@ def train(
         out: the run folder.
         preset: name of a preset, or a TOML file; None for the task's own.
         overrides: settings such as "run.steps=100".
-        progress: told of every step.
+        progress: told (step, steps in all, what is logged) of every step.
     """
     if task not in TASKS:
         raise ConfigError(f"no training '{task}'{nearest(task, TASKS)}")
     model, own_preset, function = TASKS[task]
     checked = load(model, preset or own_preset, overrides)
-    return function(data, checked, out, progress)
+    steps = checked.run.steps
+
+    def report(step: int, values: dict[str, float]) -> None:
+        progress(step, steps, values)
+
+    return function(data, checked, out, report)
 
 
 def train_deblurrer(

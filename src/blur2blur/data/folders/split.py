@@ -21,7 +21,7 @@ from blur2blur.data.folders.measure import Measured, Unreadable, measure_files
 from blur2blur.data.folders.mixture import Mixture
 from blur2blur.errors import DataError
 from blur2blur.images import listing
-from blur2blur.images.listing import Listing
+from blur2blur.images.listing import Listing, Skipped
 
 RECORD = "split.json"
 
@@ -73,6 +73,7 @@ class Plan:
         cut_moments: how many of them had to be cut into runs.
         kinds: the two kinds that the histogram shows; None where `blurry_share` decided.
         unreadable: files that go nowhere.
+        skipped: what else lies in the folder, and why it is passed over.
     """
 
     source_dir: Path
@@ -83,6 +84,7 @@ class Plan:
     cut_moments: int
     kinds: Mixture | None
     unreadable: tuple[Unreadable, ...]
+    skipped: tuple[Skipped, ...] = ()
 
     def on(self, side: Side) -> tuple[Placed, ...]:
         """Return the files of one side."""

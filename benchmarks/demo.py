@@ -21,15 +21,13 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from blur2blur import images, settings, tensors
+from blur2blur import api, images, tensors
 from blur2blur.blur import Camera, load_camera
 from blur2blur.cli.train import run
 from blur2blur.errors import ConfigError
 from blur2blur.evaluation.report import Comparison, Score, write_report
 from blur2blur.files import write_text
 from blur2blur.inference.pipeline import Pipeline
-from blur2blur.training.launch import train_converter
-from blur2blur.training.settings import ConverterSettings
 from blur2blur.weights import zoo
 
 CAMERA = "dusk-small"
@@ -111,11 +109,13 @@ def run_seed(folder: Path, seed: int, overrides: list[str]) -> Scores:
     take_photographs(data, seed=seed)
     # as many pixels in a step as the preset has, of squares that leave room for the blur
     crops = ["data.crop_px=64", "data.batch_size=9"]
-    checked = settings.load(ConverterSettings, PRESET, [f"run.seed={seed}", *crops, *overrides])
+    chosen = [f"run.seed={seed}", *crops, *overrides]
+    made = folder / "converter"
     run(
-        lambda report: train_converter(data, checked, folder / "converter", report),
-        checked.run.steps,
-        folder / "converter",
+        lambda report: api.train(
+            "converter", data, made, preset=PRESET, overrides=chosen, on_step=report
+        ),
+        made,
     )
     known_only = Pipeline(converter=None)
     generic = Pipeline()

@@ -5,12 +5,14 @@ and prints the resident memory now and then.
 """
 
 import argparse
+import os
+import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from blur2blur import Pipeline
-from machine import describe
 
 
 def resident_mb() -> float:
@@ -27,7 +29,9 @@ def main() -> None:
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     pipeline = Pipeline()
-    print(describe(), f"seed      {options.seed}", sep="\n")
+    # not by `machine`, which loads torch: several hundred megabytes that are none of the pipeline's
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, OpenVINO {version('openvino')}"
+    print(f"{machine}, seed {options.seed}")
     for number in range(options.count):
         height, width = rng.integers(64, 305, 2)
         pipeline(rng.random((height, width, 3), np.float32))

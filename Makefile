@@ -10,10 +10,6 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e .
 	touch $@
 
-$(VENV)/.installed-demo: $(VENV)/.installed
-	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[demo]'
-	touch $@
-
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	touch $@

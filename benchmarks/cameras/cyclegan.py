@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from blur2blur import networks
 from blur2blur.data.samples.datasets import Sample, UnpairedBlur
-from blur2blur.losses import discriminator_loss, generator_loss
+from blur2blur.losses.adversarial import discriminator_loss, generator_loss
 from blur2blur.pyramid import pyramid
 from blur2blur.training import blur_distance, sources
 from blur2blur.training.settings import AdversarialConverterSettings

@@ -11,12 +11,11 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from blur2blur import losses
 from blur2blur.errors import ConfigError
-from blur2blur.losses import content
+from blur2blur.losses import adversarial, content, reconstruction
 from blur2blur.pyramid import pyramid
 
-KINDS = get_args(losses.AdversarialKind)
+KINDS = get_args(adversarial.AdversarialKind)
 
 
 def images(batch: int, side: int = 32, seed: int = 0) -> Tensor:
@@ -31,14 +30,14 @@ def images(batch: int, side: int = 32, seed: int = 0) -> Tensor:
 def test_reconstruction_is_zero_at_the_target_and_positive_elsewhere(kind: str, batch: int) -> None:
     target = images(batch)
     levels = pyramid(target, 3)
-    assert losses.reconstruction(levels, target, kind=kind) == pytest.approx(0, abs=1e-7)
+    assert reconstruction.reconstruction(levels, target, kind=kind) == pytest.approx(0, abs=1e-7)
     off = tuple(level + 0.1 for level in levels)
-    assert losses.reconstruction(off, target, kind=kind) == pytest.approx(0.1, abs=2e-3)
+    assert reconstruction.reconstruction(off, target, kind=kind) == pytest.approx(0.1, abs=2e-3)
 
 
 def test_charbonnier_by_hand() -> None:
     target = torch.zeros(1, 3, 2, 2)
-    loss = losses.reconstruction([target + 0.75e-3], target, kind="charbonnier")
+    loss = reconstruction.reconstruction([target + 0.75e-3], target, kind="charbonnier")
     assert loss == pytest.approx(0.25e-3, rel=1e-3)
 
 
@@ -46,8 +45,12 @@ def test_each_scale_counts_alike() -> None:
     target = images(2)
     coarse, half, full = pyramid(target, 3)
     expected = torch.tensor(0.3 / 3)
-    torch.testing.assert_close(losses.reconstruction([coarse + 0.3, half, full], target), expected)
-    torch.testing.assert_close(losses.reconstruction([coarse, half, full + 0.3], target), expected)
+    torch.testing.assert_close(
+        reconstruction.reconstruction([coarse + 0.3, half, full], target), expected
+    )
+    torch.testing.assert_close(
+        reconstruction.reconstruction([coarse, half, full + 0.3], target), expected
+    )
 
 
 def test_frequency_equals_the_written_out_dft() -> None:
@@ -62,15 +65,15 @@ def test_frequency_equals_the_written_out_dft() -> None:
                     for x in range(4)
                 )
                 total += abs(coefficient.real) + abs(coefficient.imag)
-    assert losses.frequency([output], target).item() == pytest.approx(
+    assert reconstruction.frequency([output], target).item() == pytest.approx(
         total / (3 * 16 * 2), rel=1e-5
     )
-    assert losses.frequency(pyramid(target, 1), target) == 0
+    assert reconstruction.frequency(pyramid(target, 1), target) == 0
 
 
 def test_frequency_accepts_half_precision() -> None:
     target = images(1)
-    assert torch.isfinite(losses.frequency([target.bfloat16() * 0.5], target))
+    assert torch.isfinite(reconstruction.frequency([target.bfloat16() * 0.5], target))
 
 
 # --- adversarial
@@ -80,27 +83,29 @@ def test_hinge_by_hand() -> None:
     real = [torch.tensor([2.0, 0.5, -1.0]), torch.tensor([1.0])]
     fake = [torch.tensor([-2.0, 0.5, 0.0]), torch.tensor([-3.0])]
     # scale 1: (0 + 0.5 + 2)/3 + (0 + 1.5 + 1)/3; scale 2: 0
-    assert losses.discriminator_loss(real, fake, kind="hinge") == pytest.approx(5 / 6)
+    assert adversarial.discriminator_loss(real, fake, kind="hinge") == pytest.approx(5 / 6)
     # scale 1: 1.5/3; scale 2: 3
-    assert losses.generator_loss(fake, kind="hinge") == pytest.approx((0.5 + 3) / 2)
+    assert adversarial.generator_loss(fake, kind="hinge") == pytest.approx((0.5 + 3) / 2)
 
 
 def test_least_squares_and_logistic_by_hand() -> None:
     real, fake = [torch.tensor([0.0])], [torch.tensor([2.0])]
-    assert losses.discriminator_loss(real, fake, kind="least_squares") == pytest.approx(1 + 4)
-    assert losses.generator_loss(fake, kind="least_squares") == pytest.approx(1)
+    assert adversarial.discriminator_loss(real, fake, kind="least_squares") == pytest.approx(1 + 4)
+    assert adversarial.generator_loss(fake, kind="least_squares") == pytest.approx(1)
     cross_entropy = F.binary_cross_entropy_with_logits
     zeros, ones = torch.zeros(1), torch.ones(1)
     expected = cross_entropy(real[0], ones) + cross_entropy(fake[0], zeros)
-    torch.testing.assert_close(losses.discriminator_loss(real, fake, kind="logistic"), expected)
+    torch.testing.assert_close(
+        adversarial.discriminator_loss(real, fake, kind="logistic"), expected
+    )
     expected = cross_entropy(fake[0], ones)
-    torch.testing.assert_close(losses.generator_loss(fake, kind="logistic"), expected)
+    torch.testing.assert_close(adversarial.generator_loss(fake, kind="logistic"), expected)
 
 
 def test_wasserstein_is_the_difference_of_the_means() -> None:
     real, fake = [torch.tensor([1.0, 3.0])], [torch.tensor([-1.0, 2.0])]
-    assert losses.discriminator_loss(real, fake, kind="wasserstein") == pytest.approx(0.5 - 2)
-    assert losses.generator_loss(fake, kind="wasserstein") == pytest.approx(-0.5)
+    assert adversarial.discriminator_loss(real, fake, kind="wasserstein") == pytest.approx(0.5 - 2)
+    assert adversarial.generator_loss(fake, kind="wasserstein") == pytest.approx(-0.5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,7 +114,7 @@ def test_wasserstein_is_the_difference_of_the_means() -> None:
 def test_gradients_push_logits_the_right_way(kind: str, relativistic: bool, batch: int) -> None:
     real = [torch.zeros(batch, 1, side, side, requires_grad=True) for side in (2, 4)]
     fake = [torch.zeros(batch, 1, side, side, requires_grad=True) for side in (2, 4)]
-    losses.discriminator_loss(real, fake, kind=kind, relativistic=relativistic).backward()
+    adversarial.discriminator_loss(real, fake, kind=kind, relativistic=relativistic).backward()
     assert all((logits.grad < 0).all() for logits in real)
     for logits in fake:
         # least squares wants 0, where these are, unless it is relativistic
@@ -117,15 +122,17 @@ def test_gradients_push_logits_the_right_way(kind: str, relativistic: bool, batc
         assert (logits.grad == 0).all() if zero_is_wanted else (logits.grad > 0).all()
     fake = [logits.detach().requires_grad_() for logits in fake]
     real = [logits.detach() for logits in real]
-    losses.generator_loss(fake, kind=kind, relative_to=real if relativistic else None).backward()
+    adversarial.generator_loss(
+        fake, kind=kind, relative_to=real if relativistic else None
+    ).backward()
     assert all((logits.grad < 0).all() for logits in fake)
 
 
 def test_relativistic_loss_ignores_a_common_offset() -> None:
     real, fake = [torch.randn(2, 1, 3, 3)], [torch.randn(2, 1, 3, 3)]
     for kind in KINDS:
-        loss = losses.discriminator_loss(real, fake, kind=kind, relativistic=True)
-        moved = losses.discriminator_loss(
+        loss = adversarial.discriminator_loss(real, fake, kind=kind, relativistic=True)
+        moved = adversarial.discriminator_loss(
             [real[0] + 5], [fake[0] + 5], kind=kind, relativistic=True
         )
         torch.testing.assert_close(loss, moved)
@@ -165,8 +172,8 @@ def test_penalties_of_a_linear_discriminator_by_hand(batch: int) -> None:
     discriminator = Linear([1.0, 2.0, 2.0])
     real, fake = pyramid(images(batch), 3), pyramid(images(batch, seed=1), 3)
     # gradient norm 3 everywhere
-    assert losses.zero_centred_penalty(discriminator, real).item() == pytest.approx(9)
-    penalty = losses.interpolation_penalty(discriminator, real, fake, rng=torch.Generator())
+    assert adversarial.zero_centred_penalty(discriminator, real).item() == pytest.approx(9)
+    penalty = adversarial.interpolation_penalty(discriminator, real, fake, rng=torch.Generator())
     assert penalty.item() == pytest.approx(4)
     penalty.backward()
     # d/dw (|w| - 1)² = 2 (|w| - 1) w / |w|
@@ -184,27 +191,28 @@ def test_penalty_of_a_single_logit_is_the_published_one() -> None:
 
     image = images(1, 4)
     expected = (2 * image * weight).square().sum()
-    torch.testing.assert_close(losses.zero_centred_penalty(discriminator, [image]), expected)
+    torch.testing.assert_close(adversarial.zero_centred_penalty(discriminator, [image]), expected)
 
 
 def test_penalties_do_not_change_when_the_batch_is_repeated() -> None:
     discriminator = convolutional()
     real = pyramid(images(2), 3)
-    once = losses.zero_centred_penalty(discriminator, real)
-    thrice = losses.zero_centred_penalty(discriminator, [x.repeat(3, 1, 1, 1) for x in real])
+    once = adversarial.zero_centred_penalty(discriminator, real)
+    thrice = adversarial.zero_centred_penalty(discriminator, [x.repeat(3, 1, 1, 1) for x in real])
     torch.testing.assert_close(once, thrice)
     # real = fake takes the random share out
-    once = losses.interpolation_penalty(discriminator, real, real, rng=torch.Generator())
+    once = adversarial.interpolation_penalty(discriminator, real, real, rng=torch.Generator())
     repeated = [x.repeat(3, 1, 1, 1) for x in real]
     torch.testing.assert_close(
-        once, losses.interpolation_penalty(discriminator, repeated, repeated, rng=torch.Generator())
+        once,
+        adversarial.interpolation_penalty(discriminator, repeated, repeated, rng=torch.Generator()),
     )
 
 
 def test_penalty_hardly_depends_on_the_crop_size() -> None:
     discriminator = convolutional()
-    small = losses.zero_centred_penalty(discriminator, [images(1, 64)])
-    large = losses.zero_centred_penalty(discriminator, [images(1, 256)])
+    small = adversarial.zero_centred_penalty(discriminator, [images(1, 64)])
+    large = adversarial.zero_centred_penalty(discriminator, [images(1, 256)])
     torch.testing.assert_close(small, large, rtol=0.1, atol=0)
 
 
@@ -213,7 +221,7 @@ def test_interpolation_is_repeatable_with_a_generator_and_leaves_the_images_alon
     real, fake = [images(2).requires_grad_()], [images(2, seed=1).requires_grad_()]
 
     def penalty() -> Tensor:
-        return losses.interpolation_penalty(
+        return adversarial.interpolation_penalty(
             discriminator, real, fake, rng=torch.Generator().manual_seed(3)
         )
 
@@ -228,7 +236,7 @@ def test_interpolation_is_repeatable_with_a_generator_and_leaves_the_images_alon
 
 
 def test_pyramid_loss_lets_blur_change_and_holds_colour_and_layout() -> None:
-    loss = losses.pyramid_loss
+    loss = content.pyramid_loss
     photo = torch.nn.functional.avg_pool2d(images(1, 512), 4)
     blurred = torchvision.transforms.functional.gaussian_blur(photo, [7, 7], [1.5, 1.5])
     tinted = photo + torch.tensor([0.05, 0.0, -0.05]).view(1, 3, 1, 1)
@@ -249,7 +257,7 @@ def test_pyramid_loss_lets_blur_change_and_holds_colour_and_layout() -> None:
 @pytest.mark.parametrize("scales", [1, 3])
 def test_pyramid_loss_works_on_images_smaller_than_its_blocks(side: int, scales: int) -> None:
     output = images(2, side, seed=1).requires_grad_()
-    loss = losses.pyramid_loss(pyramid(output, scales), images(2, side))
+    loss = content.pyramid_loss(pyramid(output, scales), images(2, side))
     loss.backward()
     assert output.grad.any()
     assert torch.isfinite(output.grad).all()
@@ -285,7 +293,7 @@ def test_vgg_loss_through_the_download_path(
 ) -> None:
     weights = torchvision.models.VGG16_Weights
     monkeypatch.setattr(weights, "get_state_dict", lambda *_, **__: vgg.state_dict())
-    loss = losses.vgg_loss(16)
+    loss = content.vgg_loss(16)
     target = images(batch, 64)
     assert loss(pyramid(target, 3), target) == 0
     output = images(batch, 64, seed=1).requires_grad_()
@@ -300,4 +308,4 @@ def test_missing_network_is_a_clear_message(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(torchvision.models.VGG19_Weights, "get_state_dict", fail)
     with pytest.raises(ConfigError, match=r"VGG-19 cannot be downloaded \(no route.*'pyramid'"):
-        losses.vgg_loss(19)
+        content.vgg_loss(19)

@@ -169,7 +169,7 @@ def _content(options: Options, folder: Path) -> list[str]:
     stored = _stored(folder)
     if stored is not None:
         return fallback if stored.get("loss", {}).get("content") == "pyramid" else published
-    from blur2blur.losses import vgg_loss
+    from blur2blur.losses.content import vgg_loss
 
     try:
         vgg_loss(16)

@@ -16,14 +16,13 @@ from torch.utils.data import Dataset
 from blur2blur import networks
 from blur2blur.data.samples.datasets import Sample, UnpairedBlur
 from blur2blur.errors import ConfigError
-from blur2blur.losses import (
+from blur2blur.losses.adversarial import (
     discriminator_loss,
     generator_loss,
     interpolation_penalty,
-    pyramid_loss,
-    vgg_loss,
     zero_centred_penalty,
 )
+from blur2blur.losses.content import pyramid_loss, vgg_loss
 from blur2blur.networks import ImageNetwork
 from blur2blur.pyramid import pyramid
 from blur2blur.training import blur_distance, sources

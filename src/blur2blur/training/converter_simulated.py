@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from blur2blur import tensors
 from blur2blur.errors import ConfigError
-from blur2blur.losses import frequency, reconstruction
+from blur2blur.losses.reconstruction import frequency, reconstruction
 from blur2blur.networks import ImageNetwork
 from blur2blur.training import sources
 from blur2blur.training.settings import SimulatedConverterSettings

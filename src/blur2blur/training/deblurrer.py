@@ -9,7 +9,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from blur2blur import tensors
-from blur2blur.losses import frequency, reconstruction
+from blur2blur.losses.reconstruction import frequency, reconstruction
 from blur2blur.networks import ImageNetwork
 from blur2blur.training import sources
 from blur2blur.training.settings import DeblurrerSettings

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from blur2blur import tensors
 from blur2blur.blur.transfer import draw_code
 from blur2blur.errors import ConfigError
-from blur2blur.losses import gaussian_divergence, reconstruction
+from blur2blur.losses.reconstruction import gaussian_divergence, reconstruction
 from blur2blur.networks import KernelWizard
 from blur2blur.training import sources
 from blur2blur.training.settings import KernelSettings

@@ -5,7 +5,7 @@ import torch
 
 from blur2blur.blur import Camera, load_camera
 from blur2blur.tensors import to_linear, to_srgb
-from blur2blur.training.sections import KnownBlurSettings
+from blur2blur.training.sections import KnownBlurSettings, SimulatedCamerasSettings
 from blur2blur.training.simulation.pairs import JPEG_PERIOD_PX, Simulation
 
 KNOWN = KnownBlurSettings(camera="known")
@@ -19,7 +19,8 @@ wander = [0.3, 2]
 
 def simulation(tmp_path, toml: str = CLEAN, known: KnownBlurSettings | None = KNOWN) -> Simulation:
     (tmp_path / "simulated.toml").write_text(toml)
-    return Simulation([str(tmp_path / "simulated.toml")], known)
+    cameras = SimulatedCamerasSettings(cameras=[str(tmp_path / "simulated.toml")])
+    return Simulation(cameras, known)
 
 
 def photograph(side_px: int) -> torch.Tensor:
@@ -49,6 +50,15 @@ def test_a_pair_shows_one_photograph_in_one_place(tmp_path):
     for blurred in (unknown, known):
         still = (blurred - clean).abs().mean()
         assert still < (blurred.roll(4, dims=-1) - clean).abs().mean()
+
+
+def test_overrides_change_every_simulated_camera():
+    cameras = SimulatedCamerasSettings(cameras=["any", "any-coded"], overrides=["extent_px=[1, 3]"])
+    made = Simulation(cameras, None)
+    sharp = photograph(32 + 2 * made.margin_px)
+    extents = torch.cat([made.photograph(sharp, rng(seed))[1] for seed in range(8)])
+    assert extents.max() <= 3
+    assert made.margin_px < Simulation(SimulatedCamerasSettings(cameras=["any"]), None).margin_px
 
 
 def test_the_known_camera_takes_the_same_motion_with_its_own_optics(tmp_path):

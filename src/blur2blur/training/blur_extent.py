@@ -48,7 +48,7 @@ class BlurExtentTask:
         self.batch_size, self.workers = data.batch_size, data.workers
         network = initial_network(settings, BlurExtent, loading.load_blur_extent)
         check_crop(data.crop_px, network.size_rule)
-        simulation = Simulation(settings.simulated.cameras, KnownBlurSettings())
+        simulation = Simulation(settings.simulated, KnownBlurSettings())
         split = sources.split(streams, data.validation_fraction)
         seed, margin_px = settings.run.seed, simulation.margin_px
 

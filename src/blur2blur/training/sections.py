@@ -166,6 +166,8 @@ class SimulatedCamerasSettings(Settings):
     cameras: list[str] = Field(default_factory=lambda: ["any"], min_length=1)
     """Simulated cameras that photograph the sharp photographs, with blur, noise and compression:
     names that ship or TOML files; each crop draws one."""
+    overrides: list[str] = Field(default_factory=list)
+    """Changes to each of these cameras, such as `["extent_px=[1, 12]"]`."""
 
 
 class MatchedCamerasSettings(SimulatedCamerasSettings):

@@ -5,7 +5,6 @@ same scene, moved in the same way, as the camera of the known blur takes it. So 
 learns to change lens, light, noise and compression, and to leave the motion to the deblurrer.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from blur2blur.blur import Camera, Exposure, load_camera
 from blur2blur.blur.apply import quick_length
 from blur2blur.tensors import to_linear, to_srgb
-from blur2blur.training.sections import KnownBlurSettings
+from blur2blur.training.sections import KnownBlurSettings, SimulatedCamerasSettings
 from blur2blur.training.simulation.camera_matching import features, narrowed, nearest
 
 JPEG_PERIOD_PX = 16
@@ -32,14 +31,19 @@ class Simulation:
         margin_px: how much more of the scene is needed on each side.
     """
 
-    def __init__(self, cameras: Sequence[str], known: KnownBlurSettings | None) -> None:
+    def __init__(
+        self, simulated: SimulatedCamerasSettings, known: KnownBlurSettings | None
+    ) -> None:
         """Read the cameras, by name or file. Raises ConfigError for one that is not known.
 
         Args:
-            cameras: that are simulated.
+            simulated: cameras that are simulated.
             known: the camera of the known blur, None where that is not asked for.
         """
-        self._cameras = [Camera(load_camera(name), of_crops=True) for name in cameras]
+        self._cameras = [
+            Camera(load_camera(name, simulated.overrides), of_crops=True)
+            for name in simulated.cameras
+        ]
         every = list(self._cameras)
         self._known = None
         if known is not None:

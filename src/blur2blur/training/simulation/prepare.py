@@ -51,7 +51,7 @@ def prepare(
         ConfigError: an unknown camera, or crops too small to be compared.
         DataError, InputError: unusable photographs.
     """
-    simulation = Simulation(settings.cameras, known)
+    simulation = Simulation(settings, known)
     blurry = {stream: paths for stream, paths in streams.items() if stream == "unknown_blurry"}
     split = sources.split(
         {stream: paths for stream, paths in streams.items() if stream not in blurry},

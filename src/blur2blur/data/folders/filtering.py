@@ -6,9 +6,7 @@ follows contrast as well as blur: a long blur of a clear sky changes little.
 
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +14,7 @@ from typing import Literal
 from blur2blur import images
 from blur2blur.data.folders import placing
 from blur2blur.data.folders.layout import FOLDERS, Layout
-from blur2blur.data.folders.measure import Unreadable
+from blur2blur.data.folders.measure import Unreadable, in_threads
 from blur2blur.errors import DataError, InputError
 from blur2blur.statistics import image_quality
 
@@ -49,18 +47,7 @@ def measure_pairs(
     Raises:
         DataError: trainC or trainD is missing or empty, or a file has no partner.
     """
-    measured: list[MeasuredPair] = []
-    unreadable: list[Unreadable] = []
-    pool = ThreadPoolExecutor(max_workers=os.cpu_count())
-    try:
-        for result in pool.map(_measure, layout.known_pairs()):
-            if isinstance(result, MeasuredPair):
-                measured.append(result)
-            else:
-                unreadable.append(result)
-            advance()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    measured, unreadable = in_threads(_measure, layout.known_pairs(), advance)
     measured.sort(key=lambda pair: (-pair.psnr_db, pair.blurry))
     return measured, unreadable
 

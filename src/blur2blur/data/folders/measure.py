@@ -1,13 +1,13 @@
 """What is measured of every photograph first: size, sharpness, similarity, time."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from PIL import Image
 from blur2blur import images
 from blur2blur.errors import InputError
 from blur2blur.tiling import Pixels
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _LONG_SIDE_PX = 768
 _TILES = 8
@@ -66,15 +69,30 @@ def measure_files(
     paths: Sequence[Path], advance: Callable[[], object]
 ) -> tuple[list[Measured], list[Unreadable]]:
     """Decode and measure every file, in order; `advance` is called after each."""
-    measured: list[Measured] = []
+    return in_threads(_measure, paths, advance)
+
+
+def in_threads(
+    measure: Callable[[Item], Result | Unreadable],
+    items: Iterable[Item],
+    advance: Callable[[], object],
+) -> tuple[list[Result], list[Unreadable]]:
+    """Measure every item, in order, on all processors; `advance` is called after each.
+
+    Args:
+        measure: returns what it measured, or why it could not.
+        items: what to measure.
+        advance: called in this thread.
+    """
+    measured: list[Result] = []
     unreadable: list[Unreadable] = []
     pool = ThreadPoolExecutor(max_workers=os.cpu_count())
     try:
-        for result in pool.map(_measure, paths):
-            if isinstance(result, Measured):
-                measured.append(result)
-            else:
+        for result in pool.map(measure, items):
+            if isinstance(result, Unreadable):
                 unreadable.append(result)
+            else:
+                measured.append(result)
             advance()
     finally:
         pool.shutdown(cancel_futures=True)

@@ -59,7 +59,8 @@ def test(arguments: Sequence[str]) -> None:
     for problem in report.problems:
         typer.echo(f"not measured: {problem}", err=True)
     for mean in report.means:
-        typer.echo(f"{mean.method}: {mean.psnr_db:.2f} dB, SSIM {mean.ssim:.4f}")
+        psnr, ssim = evaluation.number(mean.psnr_db, 2), evaluation.number(mean.ssim, 4)
+        typer.echo(f"{mean.method}: PSNR {psnr}, SSIM {ssim}")
     done = len(jobs) - len(failures)
     typer.echo(f"{done} of {len(jobs)} photographs converted; page: {out / _PAGE}")
     if failures:

@@ -156,6 +156,12 @@ def write_rgb(path: Path, pixels: NDArray[np.float32]) -> None:
     write(path, Photograph(pixels=pixels))
 
 
+def jpeg_of_rgb(pixels: NDArray[np.float32], *, quality: int) -> bytes:
+    """Return a JPEG file of float32 `H W 3`, sRGB in [0, 1]; quality from 1 to 100."""
+    raster = to_raster(Path("picture.jpg"), Photograph(pixels=pixels))
+    return encoding.encode(".jpg", raster, quality=quality)[0]
+
+
 def find_images(folder: Path) -> list[Path]:
     """Return the images in a folder and the folders in it, sorted by path, hidden ones left out.
 

@@ -75,6 +75,17 @@ def atomic_files(path: Path) -> Generator[Path]:
                 file.replace(path.parent / file.name)
 
 
+def keep_dates(source: Path, path: Path) -> None:
+    """Give a file that was written the dates of its source: last changed, and last read.
+
+    Raises:
+        InputError: the file system does not let it.
+    """
+    with explained_writing(path):
+        dates = source.stat()
+        os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+
+
 def _mode(path: Path) -> int:
     if path.exists():
         return path.stat().st_mode & 0o777

@@ -164,8 +164,9 @@ def _figures(entry: Entry, name: str) -> list[Figure]:
         return [_figure(name, said, before, after)]
     top, left = _largest_change(before, after)
     part = slice(top, top + CROP_HEIGHT_PX), slice(left, left + CROP_WIDTH_PX)
+    whole = reduce(before, factor), reduce(after, factor)
     return [
-        _figure(name, f"at 1/{factor}; {said}", reduce(before, factor), reduce(after, factor)),
+        _figure(name, f"shown at 1/{factor}; {said}", *whole),
         _figure(f"{name}, where it changed most", "at 100 %", before[part], after[part]),
     ]
 

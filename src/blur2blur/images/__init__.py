@@ -17,6 +17,7 @@ from blur2blur.images.files import (
     write,
     write_rgb,
 )
+from blur2blur.images.history import Tag
 from blur2blur.images.kinds import SUFFIXES
 from blur2blur.images.limits import MAX_PIXELS
 from blur2blur.images.raster import (
@@ -34,6 +35,7 @@ __all__ = [
     "Format",
     "Photograph",
     "Raster",
+    "Tag",
     "decode",
     "encode",
     "find_images",

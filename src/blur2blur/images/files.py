@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from blur2blur.errors import InputError
 from blur2blur.files import atomic_path
 from blur2blur.images import colour, decoding, encoding, exif, listing
+from blur2blur.images.history import Tag
 from blur2blur.images.kinds import KINDS, kind_of, wrong_suffix
 from blur2blur.images.limits import refuse_size
 from blur2blur.images.metadata import upright_xmp
@@ -120,15 +121,19 @@ def _read_header(path: Path) -> decoding.Header:
         return header
 
 
-def write(path: Path, photograph: Photograph, *, quality: int | None = None) -> tuple[str, ...]:
+def write(
+    path: Path, photograph: Photograph, *, quality: int | None = None, tag: Tag | None = None
+) -> tuple[str, ...]:
     """Write a photograph whole or not at all; the suffix chooses the format.
 
     Returns and raises as `to_raster` and `encode`.
     """
-    return encode(path, to_raster(path, photograph), quality=quality)
+    return encode(path, to_raster(path, photograph), quality=quality, tag=tag)
 
 
-def encode(path: Path, raster: Raster, *, quality: int | None = None) -> tuple[str, ...]:
+def encode(
+    path: Path, raster: Raster, *, quality: int | None = None, tag: Tag | None = None
+) -> tuple[str, ...]:
     """Write what `to_raster` made for this path, whole or not at all.
 
     Args:
@@ -136,6 +141,7 @@ def encode(path: Path, raster: Raster, *, quality: int | None = None) -> tuple[s
         raster: what to write.
         quality: of JPEG, WebP and AVIF, 1 to 100. None for the one that the photograph was read
             with: a JPEG's own tables and subsampling, a lossless WebP stays lossless; else 95.
+        tag: what is added to the history in its XMP; BMP has no place for it.
 
     Returns:
         What of its metadata the format could not hold, one line each.
@@ -145,7 +151,7 @@ def encode(path: Path, raster: Raster, *, quality: int | None = None) -> tuple[s
             written.
     """
     with _explained(path, "cannot be encoded"):
-        data, notes = encoding.encode(path.suffix.lower(), raster, quality=quality)
+        data, notes = encoding.encode(path.suffix.lower(), raster, quality=quality, tag=tag)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
     return notes

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from blur2blur.errors import ConfigError, InputError
 from blur2blur.inference import Pipeline, blur_extent, working_scale
-from blur2blur.inference.video import clips
+from blur2blur.inference.video.scenes import Scenes
 from blur2blur.tiling import Pixels, SizeRule
 from blur2blur.weights import zoo
 from blur2blur.weights.loading import load_blur_extent
@@ -170,7 +170,7 @@ def test_a_scene_keeps_the_scale_of_its_first_frame(monkeypatch: pytest.MonkeyPa
     runner = pipeline(Brighten(0.0))
     factors = iter([2, 4])
     monkeypatch.setattr(runner, "choose_factor", lambda _: next(factors))
-    scenes = clips.Scenes(runner)
+    scenes = Scenes(runner)
     first = noise(64, 64, 3) * np.float32(0.3)
     second = first + np.float32(0.6)
     frames = [first, first + np.float32(0.02), second, second]

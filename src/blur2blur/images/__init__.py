@@ -1,10 +1,14 @@
 """Pixels of photographs: read, written and converted here and nowhere else."""
 
+from blur2blur.images.animation import SUFFIXES as ANIMATION_SUFFIXES
+from blur2blur.images.animation import Animation
 from blur2blur.images.colour import with_result, working_pixels
 from blur2blur.images.encoding import Format, output_name
 from blur2blur.images.files import (
     decode,
+    decode_animation,
     encode,
+    encode_animation,
     find_images,
     is_animation,
     jpeg_of_rgb,
@@ -29,15 +33,19 @@ from blur2blur.images.raster import (
 )
 
 __all__ = [
+    "ANIMATION_SUFFIXES",
     "MAX_PIXELS",
     "SUFFIXES",
     "WRITTEN_SUFFIXES",
+    "Animation",
     "Format",
     "Photograph",
     "Raster",
     "Tag",
     "decode",
+    "decode_animation",
     "encode",
+    "encode_animation",
     "find_images",
     "is_animation",
     "jpeg_of_rgb",

@@ -11,7 +11,7 @@ from PIL import Image
 from blur2blur.images import cameras, deep_png, jpeg, png, tiff
 from blur2blur.images.colour import fitting_profile
 from blur2blur.images.history import Tag, with_event
-from blur2blur.images.kinds import SUFFIXES_OF, Kind
+from blur2blur.images.kinds import KIND_OF, SUFFIXES_OF, Kind
 from blur2blur.images.metadata import iptc_of
 from blur2blur.images.raster import WRITTEN_SUFFIXES, Raster, Values
 
@@ -28,9 +28,6 @@ _SUFFIX_OF: dict[Format, str] = {
 }
 # kinds with a place for EXIF, XMP and a colour profile
 _MODERN = frozenset[Kind]({"JPEG", "PNG", "TIFF", "WebP", "AVIF", "HEIC"})
-_KIND_OF: dict[str, Kind] = {
-    suffix: kind for kind, suffixes in SUFFIXES_OF.items() for suffix in suffixes
-}
 
 
 def output_name(source: PurePath, wanted: Format) -> PurePath:
@@ -46,7 +43,7 @@ def output_name(source: PurePath, wanted: Format) -> PurePath:
             return source
         return source.with_name(source.name + (".png" if suffix == ".gif" else ".jpg"))
     made = _SUFFIX_OF[wanted]
-    if _KIND_OF.get(suffix) == _KIND_OF[made]:
+    if KIND_OF.get(suffix) == KIND_OF[made]:
         return source
     return source.with_name(source.name + made)
 
@@ -67,7 +64,7 @@ def encode(
     """
     grey = raster.values.shape[2] < 3
     raster = replace(raster, icc_profile=fitting_profile(raster.icc_profile, grey=grey))
-    kind = _KIND_OF[suffix]
+    kind = KIND_OF[suffix]
     notes = _left_out(kind, raster)
     if tag is not None and kind in _MODERN:
         raster, more = _tagged(kind, raster, tag)

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from blur2blur.errors import InputError
 from blur2blur.files import atomic_path
-from blur2blur.images import colour, decoding, encoding, exif, listing
+from blur2blur.images import animation, colour, decoding, encoding, exif, listing
+from blur2blur.images.animation import Animation
 from blur2blur.images.history import Tag
-from blur2blur.images.kinds import KINDS, kind_of, wrong_suffix
+from blur2blur.images.kinds import KIND_OF, KINDS, kind_of, wrong_suffix
 from blur2blur.images.limits import refuse_size
 from blur2blur.images.metadata import upright_xmp
 from blur2blur.images.raster import Photograph, Raster, to_photograph, to_raster
@@ -104,6 +105,29 @@ def is_animation(path: Path) -> bool:
         data = path.read_bytes()
         kind = kind_of(data)
         return kind is not None and decoding.is_animation(data, kind)
+
+
+def decode_animation(path: Path) -> Animation:
+    """Read an animated GIF, WebP or PNG. Raises InputError as `read`."""
+    _refuse_missing(path)
+    with _explained(path, _DAMAGED):
+        data = path.read_bytes()
+        kind = kind_of(data)
+        if kind is None:
+            raise InputError(f"it is not an image of a known kind ({KINDS})")
+        return animation.decode(data, kind)
+
+
+def encode_animation(path: Path, made: Animation) -> tuple[str, ...]:
+    """Write an animation whole or not at all; the suffix, of ANIMATION_SUFFIXES, chooses the kind.
+
+    Returns and raises as `encode`.
+    """
+    with _explained(path, "cannot be encoded"):
+        data, notes = animation.encode(KIND_OF[path.suffix.lower()], made)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+    return notes
 
 
 def _read_header(path: Path) -> decoding.Header:

@@ -12,7 +12,7 @@ KINDS = ", ".join(get_args(Kind))
 
 SUFFIXES_OF: dict[Kind, frozenset[str]] = {
     "JPEG": frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jfi"}),
-    "PNG": frozenset({".png"}),
+    "PNG": frozenset({".png", ".apng"}),
     "TIFF": frozenset({".tif", ".tiff"}),
     "BMP": frozenset({".bmp"}),
     "WebP": frozenset({".webp"}),
@@ -24,6 +24,10 @@ SUFFIXES_OF: dict[Kind, frozenset[str]] = {
         {".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".raf", ".orf"}
         | {".rw2", ".pef", ".srw", ".rwl", ".3fr", ".fff", ".iiq", ".kdc", ".mrw", ".x3f", ".erf"}
     ),
+}
+
+KIND_OF: dict[str, Kind] = {
+    suffix: kind for kind, suffixes in SUFFIXES_OF.items() for suffix in suffixes
 }
 
 SUFFIXES = frozenset[str]().union(*SUFFIXES_OF.values())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blur2blur.errors import ConfigError, InputError
+from blur2blur.inference.video.times import Times
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -22,6 +23,8 @@ SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg"}
     | {".3gp", ".wmv", ".flv"}
 )
+
+ATTACHMENT = "attachment"
 
 _COPIED = ("audio", "subtitle")
 # ColorTransfer codes of H.273
@@ -143,7 +146,7 @@ def _decode(
 
     copied_indices = {stream.index for stream in copied}
     waiting: list[Packet[Stream]] = []
-    good, extent = 0, _Extent()
+    good, extent, times = 0, _Extent(), Times(container, video)
     try:
         for packet in container.demux():
             extent.add(packet, video)
@@ -152,10 +155,12 @@ def _decode(
                 waiting.append(packet)
             if index != video.index:
                 continue
+            times.add(packet)
             for frame in video.decode(packet):
                 if frame.is_corrupt or packet.is_corrupt:
                     raise _damaged(path, good, "the next one is damaged")
                 good += 1
+                times.correct(frame)
                 yield Step(frame=frame, packets=waiting)
                 waiting = []
     except FFmpegError as error:
@@ -226,6 +231,7 @@ def _warn(
     first: "VideoFrame",
 ) -> None:
     kept = {video.index, *(stream.index for stream in copied)}
+    kept |= {stream.index for stream in container.streams if stream.type == ATTACHMENT}
     # what a time code's stream says stands in the metadata of the video, too
     lost = [
         stream.type

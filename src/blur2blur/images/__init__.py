@@ -1,6 +1,7 @@
 """Pixels of photographs: read, written and converted here and nowhere else."""
 
 from blur2blur.images.colour import with_result, working_pixels
+from blur2blur.images.contents import contents_of
 from blur2blur.images.encoding import Format, output_name
 from blur2blur.images.files import (
     decode,
@@ -33,6 +34,7 @@ __all__ = [
     "Format",
     "Photograph",
     "Raster",
+    "contents_of",
     "decode",
     "encode",
     "find_images",

@@ -9,6 +9,7 @@ from PIL import Image
 
 from blur2blur.errors import InputError
 from blur2blur.images import contents_of
+from blur2blur.images.listing import MANIFEST
 from blur2blur.inference import inputs, manifest, planning
 from blur2blur.inference.planning import Wanted
 from blur2blur.inference.video import reading
@@ -149,7 +150,7 @@ def test_results_of_earlier_runs_are_passed_over(tmp_path: Path) -> None:
         record = manifest.Manifest(tmp_path / folder, {"weights": "any"})
         planned = tmp_path / folder / name
         record.add(tmp_path / "in/a.jpg", planned, [planned])
-    with (tmp_path / "in" / manifest.NAME).open("a") as file:
+    with (tmp_path / "in" / MANIFEST).open("a") as file:
         file.write('{"planned": "a.jpg", "written": 5}\nno json\n[]\n')
     earlier = {"in/ax.jpg", "in/run/b.jpg"}
     told = found(tmp_path, "in")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from blur2blur.images.listing import MANIFEST
 from blur2blur.inference import Pipeline, manifest
 from blur2blur.inference.manifest import Manifest
 
@@ -32,7 +33,7 @@ def state(place: Path, settings: dict[str, object] = SETTINGS, *, sharp: bool = 
 
 
 def _cut(place: Path) -> None:
-    path = place / "out" / manifest.NAME
+    path = place / "out" / MANIFEST
     path.write_bytes(path.read_bytes()[:-9])
 
 
@@ -44,9 +45,9 @@ def _cut(place: Path) -> None:
         (lambda place: os.utime(place / "source.jpg", (1, 1)), "source has changed"),
         (lambda place: (place / "source.jpg").unlink(), "source has changed"),
         (lambda place: (place / "out/a.jpg").unlink(), "result is gone"),
-        (lambda place: (place / "out" / manifest.NAME).unlink(), "not recorded as finished"),
+        (lambda place: (place / "out" / MANIFEST).unlink(), "not recorded as finished"),
         (_cut, "not recorded as finished"),
-        (lambda place: (place / "out" / manifest.NAME).write_text('{"run": 3}\n[]\nx'),
+        (lambda place: (place / "out" / MANIFEST).write_text('{"run": 3}\n[]\nx'),
          "not recorded as finished"),
     ],
 )  # fmt: skip

@@ -10,6 +10,9 @@ from pathlib import Path
 from blur2blur.errors import DataError
 from blur2blur.images.kinds import SUFFIXES
 
+MANIFEST = ".blur2blur.jsonl"
+"""The name of this program's own notes on an output folder, which are no file of the user's."""
+
 HIDDEN = "hidden"
 SEEN_FOLDER = "link to a folder that is searched already"
 
@@ -105,7 +108,8 @@ def find(
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            wanted = (entry for entry in entries if entry.name != MANIFEST)
+            return sorted(wanted, key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"cannot list {folder}: {error.strerror or error}") from error
 

@@ -88,7 +88,7 @@ def find(
             listed = _of_glob(root, pattern, advance)
         else:
             raise InputError(f"no file or folder {text}")
-        found.skipped += [one for one in listed.skipped if one.path.name != manifest.NAME]
+        found.skipped += listed.skipped
         for each in _passed(listed.photographs + listed.others, root, out, results, found.skipped):
             found.sources.append(_source(each, each.relative_to(root)))
             advance()

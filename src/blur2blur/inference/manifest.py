@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blur2blur.files import explained_writing
+from blur2blur.images.listing import MANIFEST
 from blur2blur.weights import zoo
 
 if TYPE_CHECKING:
     from blur2blur.inference.pipeline import Pipeline
-
-NAME = ".blur2blur.jsonl"
 
 DONE_BEFORE = "done before"
 NOT_RECORDED = "not recorded as finished"
@@ -38,7 +37,7 @@ class Manifest:
         self._folder = folder
         text = json.dumps(settings, sort_keys=True)
         self._run = hashlib.sha256(text.encode()).hexdigest()[:12]
-        lines = list(_lines(folder / NAME))
+        lines = list(_lines(folder / MANIFEST))
         self._last = {line["planned"]: line for line in lines if "planned" in line}
         told = any(line.get("run") == self._run for line in lines if "settings" in line)
         self._pending = [] if told else [{"run": self._run, "settings": settings}]
@@ -78,7 +77,7 @@ class Manifest:
             "left_sharp": left_sharp,
             "run": self._run,
         }
-        path = self._folder / NAME
+        path = self._folder / MANIFEST
         text = "".join(json.dumps(each) + "\n" for each in [*self._pending, line])
         with explained_writing(path), path.open("ab+") as file:
             if file.tell():
@@ -102,7 +101,7 @@ def _described(source: Path) -> dict[str, int]:
 
 def results_in(folder: Path) -> frozenset[str]:
     """Return the full paths of what the manifest in a folder calls results."""
-    written = (line.get("written", ()) for line in _lines(folder / NAME))
+    written = (line.get("written", ()) for line in _lines(folder / MANIFEST))
     return frozenset(str(folder / name) for names in written for name in names)
 
 

@@ -4,7 +4,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blur2blur.errors import InputError
@@ -50,7 +50,8 @@ def atomic_path(path: Path) -> Generator[Path]:
             os.close(handle)
             temporary = Path(name)
             yield temporary
-            temporary.chmod(_mode(path))
+            with suppress(OSError):  # some network shares and memory cards know no permissions
+                temporary.chmod(_mode(path))
             temporary.replace(path)
     finally:
         if temporary is not None:

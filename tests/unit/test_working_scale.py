@@ -141,10 +141,10 @@ class Wide:
         return np.full((len(images), 2), np.log2(13), np.float32)
 
 
-def test_where_nothing_tells_the_extent_it_is_zero():
+def test_where_nothing_tells_the_extent_it_is_unknown():
     network = Wide()
     for image in (np.full((300, 300, 3), 0.5, np.float32), noise(20, 400, 3)):
-        assert blur_extent.estimate_px(network, image) == 0
+        assert blur_extent.estimate_px(network, image) is None
     assert network.seen == []
 
 

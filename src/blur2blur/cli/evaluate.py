@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blur2blur.cli.account import print_account
 from blur2blur.showing import nested_progress
 
 if TYPE_CHECKING:
@@ -34,11 +35,13 @@ def evaluate(
 
     The report is scores.json, scores.csv, and report.html with before/after sliders.
 
-    Images that cannot be compared are listed; the exit code is then 1.
+    What is passed over is counted. Images that cannot be compared are listed; the exit code is
+    then 1.
     """
     from rich.console import Console
 
     from blur2blur import evaluation
+    from blur2blur.images import listing
 
     folder = report or outputs.resolve().with_name(f"{outputs.resolve().name}-report")
     read = [outputs, truth, inputs]
@@ -56,6 +59,8 @@ def evaluate(
     Console().print(_table(measured))
     for note in measured.notes:
         typer.echo(note)
+    for place in read:
+        print_account("skipped", ((one.reason, one.path) for one in listing.find(place).skipped))
     typer.echo(f"report: {folder / 'report.html'}")
     if measured.problems:
         typer.echo("not measured:", err=True)

@@ -3,6 +3,7 @@
 from blur2blur.images.animation import SUFFIXES as ANIMATION_SUFFIXES
 from blur2blur.images.animation import Animation
 from blur2blur.images.colour import with_result, working_pixels
+from blur2blur.images.contents import contents_of
 from blur2blur.images.encoding import Format, output_name
 from blur2blur.images.files import (
     decode,
@@ -42,6 +43,7 @@ __all__ = [
     "Photograph",
     "Raster",
     "Tag",
+    "contents_of",
     "decode",
     "decode_animation",
     "encode",

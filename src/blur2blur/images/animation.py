@@ -53,7 +53,7 @@ def decode(data: bytes, kind: Kind) -> Animation:
         Exception: whatever Pillow raises on damage.
     """
     if kind not in _FORMATS:
-        raise InputError(f"animations of {kind} are not read here")
+        raise InputError(f"animations of {kind} stay none; name a clip as the output (-o NAME.mp4)")
     if kind == "GIF" and not data.rstrip(b"\x00\r\n").endswith(_GIF_END):
         raise ValueError("it is cut short")  # Pillow leaves out the frames that are missing
     with NoPillowLimit(), Image.open(io.BytesIO(data), formats=(_FORMATS[kind],)) as image:

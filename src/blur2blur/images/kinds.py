@@ -106,3 +106,9 @@ def wrong_suffix(path: Path, kind: Kind) -> str | None:
     if not suffix or suffix in SUFFIXES_OF[kind]:
         return None
     return f"it is a {kind} file, whatever its suffix {suffix} says"
+
+
+def same_kind(first: Path, second: Path) -> bool:
+    """Tell whether two names are of one kind of file, by their suffixes."""
+    suffixes = {first.suffix.lower(), second.suffix.lower()}
+    return len(suffixes) == 1 or any(suffixes <= of_kind for of_kind in SUFFIXES_OF.values())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from blur2blur import images
 from blur2blur.images import Raster
@@ -10,12 +10,10 @@ from blur2blur.inference.pipeline import Pipeline
 from blur2blur.inference.video.scenes import Scenes
 
 
-def is_kept(source: Path, output: Path) -> bool:
-    """Tell whether a file is an animation that stays one, by the name of the output.
-
-    Raises InputError where the source cannot be read.
-    """
-    return output.suffix.lower() in images.ANIMATION_SUFFIXES and images.is_animation(source)
+def is_kept(source: Path, output: PurePath) -> bool:
+    """Tell whether a file is an animation that stays one, by the name of the output."""
+    is_named = output.suffix.lower() in images.ANIMATION_SUFFIXES
+    return is_named and images.contents_of(source) == "animation"
 
 
 def process(

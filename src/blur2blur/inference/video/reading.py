@@ -75,9 +75,14 @@ class Clip:
         yield from self._steps
 
 
+def has_av() -> bool:
+    """Tell whether the extra is installed."""
+    return importlib.util.find_spec("av") is not None
+
+
 def require_av() -> None:
     """Raise a ConfigError where the extra is not installed."""
-    if importlib.util.find_spec("av") is None:
+    if not has_av():
         raise ConfigError("clips need the package av: pip install 'blur2blur[video]'")
 
 

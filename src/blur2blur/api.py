@@ -1,22 +1,19 @@
 """What the verbs of the command do, as functions: for notebooks, and for other programs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blur2blur.errors import Blur2BlurError, ConfigError, InputError
-from blur2blur.files import make_folder
-from blur2blur.inference import Pipeline, folder
-from blur2blur.inference.video import clips, plan
+from blur2blur.errors import Blur2BlurError, InputError
+from blur2blur.images import Format
+from blur2blur.inference import Pipeline, batch, planning
+from blur2blur.inference.batch import Deblurred, Progress
 from blur2blur.inference.video.codecs import Quality
 
 if TYPE_CHECKING:
     from blur2blur.blur.pairs.plans import Planned
     from blur2blur.data.folders import split as splitting
-
-Progress = Callable[[str, int, int | None], None]
-"""Told (what, done, of how many) as work goes on; None of how many is not known."""
 
 
 def _quiet(what: str, done: int, total: int | None) -> None: ...
@@ -31,24 +28,19 @@ class Simulated:
     failures: list[Blur2BlurError]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deblurred:
-    """What became of the inputs of `deblur_folder`: the files written, and why others were not."""
-
-    photographs: list[Path] = field(default_factory=list)
-    clips: list[Path] = field(default_factory=list)
-    photographs_tried: int = 0
-    clips_tried: int = 0
-    failures: list[Blur2BlurError] = field(default_factory=list)
-
-
 def deblur_folder(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     pipeline: Pipeline | Callable[[], Pipeline] = Pipeline,
+    format: Format = "keep",
+    quality: int | None = None,
+    suffix: str = "",
+    skip_existing: bool = False,
+    everything: bool = False,
+    live_photo_clips: bool = False,
     save_converted: bool = False,
-    quality: Quality | None = None,
+    clip_quality: Quality | None = None,
     on_progress: Progress = _quiet,
 ) -> Deblurred:
     """Deblur photographs and clips: files, folders or globs; what `blur2blur deblur` does.
@@ -57,62 +49,43 @@ def deblur_folder(
         inputs: one or several; folders are searched to any depth.
         out: the output folder; or a file, for one input that is a file.
         pipeline: what to put them through, or what makes it once the inputs have been found.
+        format: of photographs: "keep", "jpeg", "png", "tiff", "webp" or "avif".
+        quality: of JPEG, WebP and AVIF, 1 to 100; None for that of each photograph.
+        suffix: text behind the stem of every result's name.
+        skip_existing: leave out what the manifest in `out` calls finished: of the same file, with
+            the same weights and settings.
+        everything: deblur photographs that are sharp already, and results of earlier runs, too.
+        live_photo_clips: deblur the clips of Live Photos, not their photographs alone.
         save_converted: keep the converted photographs too, in `out`/converted.
-        quality: codec and quality of clips; None for their own codec.
-        on_progress: told "photographs" or "clips", and the name of the current one with its tiles
-            or frames.
+        clip_quality: codec and quality of clips; None for their own codec.
+        on_progress: told "listing", "photographs" or "clips", and the name of the current one with
+            its tiles or frames.
 
     Raises:
-        InputError: inputs that are not there, or outputs that would overwrite something.
-        ConfigError: an unknown codec; clips without the extra `video`.
+        InputError: inputs that are empty or not there, or outputs that would overwrite something.
+        ConfigError: an unknown codec, format or quality; one clip without the extra `video`.
         CheckpointError: weights that cannot be loaded. What concerns single files is in `failures`.
     """
     texts = [str(each) for each in ([inputs] if isinstance(inputs, str | Path) else inputs)]
-    out, quality = Path(out), quality or Quality()
-    found = plan.plan(texts, out, quality)
-    if save_converted and found.jobs:
-        raise ConfigError("--save-converted keeps photographs, not clips; leave it out")
-    jobs = folder.plan(found.others, out, save_converted=save_converted) if found.others else []
+    if not str(out).strip():
+        raise InputError("the output is empty; name a folder (. is this one)")
+    out = Path(out)
+    wanted = planning.Wanted(
+        format=format,
+        quality=quality,
+        suffix=suffix,
+        save_converted=save_converted,
+        leave_sharp=not everything,
+        results=everything,
+        live_photo_clips=live_photo_clips,
+        clip_quality=clip_quality or Quality(),
+    )
+    found = planning.plan(
+        texts, out, wanted, on_listed=lambda count: on_progress("listing", count, None)
+    )
     made = pipeline if isinstance(pipeline, Pipeline) else pipeline()
-    make_folder(out.parent if found.one_file or folder.names_photograph(out) else out)
-    done = Deblurred(photographs_tried=len(jobs), clips_tried=len(found.jobs))
-    if jobs:
-        failures = deblur_photographs(made, jobs, on_progress)
-        failed = {failure.job for failure in failures}
-        done.photographs.extend(job.output for job in jobs if job not in failed)
-        done.failures.extend(failure.error for failure in failures)
-    for number, job in enumerate(found.jobs):
-        on_progress("clips", number, len(found.jobs))
-
-        def on_frame(frame: int, total: int | None, name: str = job.source.name) -> None:
-            on_progress(name, frame, total)
-
-        try:
-            clips.process(made, job.source, job.output, quality=quality, on_frame=on_frame)
-            done.clips.append(job.output)
-        except Blur2BlurError as error:
-            if found.one_file:
-                raise
-            done.failures.append(error)
-    return done
-
-
-def deblur_photographs(
-    pipeline: Pipeline, jobs: Sequence[folder.Job], on_progress: Progress
-) -> list[folder.Failure]:
-    """Do planned photographs, as `folder.run`; `on_progress` as in `deblur_folder`."""
-    current = ""
-
-    def on_photograph(done: int, job: folder.Job) -> None:
-        nonlocal current
-        current = job.source.name
-        on_progress("photographs", done, len(jobs))
-
-    return folder.run(
-        pipeline,
-        jobs,
-        on_photograph=on_photograph,
-        on_tile=lambda done, total: on_progress(current, done, total),
+    return batch.carry_out(
+        found, made, wanted, skip_existing=skip_existing, on_progress=on_progress
     )
 
 

@@ -4,7 +4,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blur2blur.errors import InputError
@@ -50,7 +50,8 @@ def atomic_path(path: Path) -> Generator[Path]:
             os.close(handle)
             temporary = Path(name)
             yield temporary
-            temporary.chmod(_mode(path))
+            with suppress(OSError):  # some network shares and memory cards know no permissions
+                temporary.chmod(_mode(path))
             temporary.replace(path)
     finally:
         if temporary is not None:
@@ -73,6 +74,17 @@ def atomic_files(path: Path) -> Generator[Path]:
             yield Path(folder) / path.name
             for file in sorted(Path(folder).iterdir()):
                 file.replace(path.parent / file.name)
+
+
+def keep_dates(source: Path, path: Path) -> None:
+    """Give a file that was written the dates of its source: last changed, and last read.
+
+    Raises:
+        InputError: the file system does not let it.
+    """
+    with explained_writing(path):
+        dates = source.stat()
+        os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
 
 
 def _mode(path: Path) -> int:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from blur2blur import networks, tensors
 from blur2blur.cli import main
-from blur2blur.inference import folder as inference_folder
+from blur2blur.inference import planning
 from blur2blur.weights import checkpoints, headers, zoo
 
 TINY = [
@@ -381,17 +381,35 @@ class TestSettings:
         refused([*train("deblurrer"), "--preset", "mine.toml"], "mine.toml", words)
         refused([*READS_PHOTOS["synth"]("photos"), "--camera", "mine.toml"], "mine.toml", words)
 
-    def test_usage_mistakes_are_typers(self, command):
-        for arguments in (["deblur"], deblur("photos", "--tiel", "3"), ["trian"]):
-            assert command(arguments).code == 2
+    @pytest.mark.parametrize(
+        ("arguments", "names"),
+        [
+            (["deblur"], ["Missing argument 'INPUT'", "blur2blur deblur --help"]),
+            (deblur("photos", "--tiel", "3"), ["No such option: --tiel"]),
+            (deblur("photos", "--tile", "large"), ["'--tile'", "valid integer"]),
+            (["trian"], ["No such command 'trian'", "blur2blur --help"]),
+            (["deblur", "", "-o", "out"], ["'' is an empty argument"]),
+            (["evaluate", "photos", "--truth", ""], ["'' is an empty argument"]),
+            (["deblur", "photos", "--out="], ["'--out=' is an empty argument"]),
+        ],
+        ids=lambda value: value[-1],
+    )
+    def test_usage_mistakes(self, refused, arguments: list[str], names: list[str]):
+        refused(arguments, *names)
+
+    def test_a_group_without_a_verb_shows_its_help(self, command):
+        outcome = command(["data"])
+        assert outcome.code == 2
+        assert "split" in outcome.out + outcome.err
+        assert "error" not in outcome.err
 
     def test_ctrl_c(self, place, command, monkeypatch: pytest.MonkeyPatch):
         def interrupt(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(inference_folder, "plan", interrupt)
+        monkeypatch.setattr(planning, "plan", interrupt)
         outcome = command(deblur("photos"))
-        assert (outcome.code, outcome.err) == (130, "")
+        assert (outcome.code, outcome.err) == (130, "stopped\n")
 
 
 class Marker:

@@ -47,6 +47,10 @@ def _deblur(weights: Path, *arguments: str | Path) -> Result:
     return CliRunner().invoke(main.app, ["deblur", *map(str, arguments), *deblurrer])
 
 
+def _written(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("[!.]*"))
+
+
 def _exif(orientation: int) -> Image.Exif:
     exif = Image.Exif()
     exif[0x010F] = "Maker"
@@ -160,7 +164,7 @@ def test_failed_files_are_listed_and_the_rest_is_done(tmp_path: Path, weights: P
     assert all(
         any(name in line for line in failed) for name in ("empty.jpg", "text.jpg", "cut.png")
     )
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "z.png"]
+    assert _written(tmp_path / "out") == ["a.png", "z.png"]
 
 
 def test_an_older_output_is_replaced_whole_or_kept(tmp_path: Path, weights: Path) -> None:
@@ -205,7 +209,7 @@ def test_another_kind_of_file_among_the_inputs(tmp_path: Path, weights: Path) ->
         (["empty", "-o", "out"], InputError, "no images in"),
         (["in/*.tif", "-o", "out"], InputError, "no images in"),
         (["missing.jpg", "-o", "out"], InputError, "no file or folder"),
-        (["in", "-o", "in"], InputError, "is the input folder"),
+        (["in", "-o", "in"], InputError, "is an input and would be overwritten"),
         (["in", "-o", "out", "--save-converted"], ConfigError, "needs --converter"),
         (["in", "-o", "out", "--tile", "8"], ConfigError, "tile 8 and overlap 96"),
         (["in", "-o", "out", "--precision", "int3"], ConfigError, "'int3' is not possible"),
@@ -250,7 +254,7 @@ def test_defaults_are_those_of_the_pipeline() -> None:
     command = inspect.signature(deblur).parameters
     pipeline = inspect.signature(Pipeline).parameters
     names = {"tile": "tile_px", "overlap": "overlap_px", "batch": "batch_size"}
-    same = ("deblurrer", "device", "backend", "precision", "ensemble", "scale")
+    same = ("deblurrer", "device", "backend", "precision", "ensemble", "scale", "strength")
     for name in (*same, *names):
         assert command[name].default == pipeline[names.get(name, name)].default
     assert command["deblurrer"].default == zoo.DEFAULT_DEBLURRER

@@ -71,14 +71,14 @@ def test_clips_among_photographs_keep_their_places(tmp_path: Path, weights: Path
     assert "2 of 3 clips deblurred into" in result.stdout
     assert "broken.mov is no clip" in result.stderr
     written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
-    assert written == ["old.mkv", "photo.png", "trip/clip.mp4"]
+    assert written == [".blur2blur.jsonl", "old.avi.mkv", "photo.png", "trip/clip.mp4"]
 
 
 def test_a_glob_of_clips_alone(tmp_path: Path, weights: Path, clip: Path):
     shutil.copy(clip, tmp_path / "a.mp4")
     result = _deblur(weights, tmp_path / "*.mp4", "-o", tmp_path / "out", "--crf", "30")
     assert result.exit_code == 0, result.output
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mp4"]
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["a.mp4"]
 
 
 def test_mistakes_are_one_line_before_anything_is_done(tmp_path: Path, weights: Path, clip: Path):
@@ -101,20 +101,20 @@ def test_mistakes_are_one_line_before_anything_is_done(tmp_path: Path, weights: 
     assert "takes one clip as input" in refused(InputError, clip, photo, "-o", out)
     assert "takes one clip as input" in refused(InputError, photo, "-o", out)
     assert "takes one clip as input" in refused(InputError, tmp_path, "-o", out)
-    assert "is the input" in _refused(InputError, weights, clip, "-o", clip)
+    assert "is an input and would be overwritten" in _refused(InputError, weights, clip, "-o", clip)
     assert "would be overwritten" in _refused(InputError, weights, clip, "-o", clip.parent)
     assert "not clips" in refused(
         ConfigError, clip, "-o", out, "--save-converted", "--converter", weights
     )
 
 
-def test_two_clips_for_one_output_are_refused(tmp_path: Path, weights: Path, clip: Path):
+def test_clips_of_one_stem_get_names_of_their_own(tmp_path: Path, weights: Path, clip: Path):
     for name in ("a.avi", "a.mkv"):
         shutil.copy(clip, tmp_path / name)
-    message = _refused(
-        InputError, weights, tmp_path / "a.avi", tmp_path / "a.mkv", "-o", tmp_path / "out"
-    )
-    assert "would both be written to" in message
+    result = _deblur(weights, tmp_path / "a.avi", tmp_path / "a.mkv", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    written = sorted(path.name for path in (tmp_path / "out").glob("[!.]*"))
+    assert written == ["a.avi.mkv", "a.mkv"]
 
 
 def test_a_failing_clip_is_the_failure_of_its_command(tmp_path: Path, weights: Path):

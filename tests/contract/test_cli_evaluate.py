@@ -39,6 +39,14 @@ def test_prints_the_means_and_writes_the_report_beside_the_outputs(place: Path) 
     assert names == {"scores.json", "scores.csv", "report.html", "report_files"}
 
 
+def test_without_a_truth_it_says_how_blurry_they_are(place: Path) -> None:
+    result = RUNNER.invoke(main.app, ["evaluate", "out"])
+    assert result.exit_code == 0, result.output
+    assert "sharpness" in result.stdout
+    assert "PSNR" not in result.stdout
+    assert (place / "out-report" / "report.html").is_file()
+
+
 def test_report_goes_where_it_is_asked(place: Path) -> None:
     arguments = ["evaluate", "out", "--truth", "truth", "-o", "elsewhere/report"]
     assert RUNNER.invoke(main.app, arguments).exit_code == 0

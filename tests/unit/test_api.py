@@ -26,7 +26,10 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_folder_is_deblurred_as_the_command_does_it(photographs: Path, tmp_path: Path):
     told: list[tuple[str, int, int | None]] = []
     done = blur2blur.deblur_folder(
-        photographs, tmp_path / "out", on_progress=lambda *each: told.append(each)
+        photographs,
+        tmp_path / "out",
+        everything=True,
+        on_progress=lambda *each: told.append(each),
     )
     assert [path.name for path in done.photographs] == ["0.png", "1.png", "2.png", "3.png"]
     assert [type(error).__name__ for error in done.failures] == ["InputError"]
@@ -39,7 +42,7 @@ def test_a_folder_is_deblurred_as_the_command_does_it(photographs: Path, tmp_pat
 def test_bars_take_what_functions_tell(photographs: Path, tmp_path: Path):
     with blur2blur.progress_bars("photographs") as on_progress:
         done = blur2blur.deblur_folder(
-            photographs / "0.png", tmp_path / "out", on_progress=on_progress
+            photographs / "0.png", tmp_path / "out", everything=True, on_progress=on_progress
         )
     assert len(done.photographs) == 1
 

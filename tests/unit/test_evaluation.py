@@ -59,6 +59,47 @@ def test_means_are_over_images(folders: tuple[Path, Path, Path]) -> None:
     assert measured.means[0].psnr_db == pytest.approx(sum(values) / 2)
 
 
+def test_equal_images_leave_the_mean_a_number(folders: tuple[Path, Path, Path]) -> None:
+    outputs, truth, inputs = folders
+    images.write_rgb(outputs / "one.tif", TRUTH)
+    measured = evaluation.evaluate(outputs, truth, inputs)
+    for mean, score in zip(measured.means, measured.rows[1].scores, strict=True):
+        assert mean.psnr_db == score.psnr_db  # of the same photographs for both methods
+    assert measured.means[1].ssim == pytest.approx((1 + (measured.rows[1].scores[1].ssim or 0)) / 2)
+    assert "1 of 2 photographs equal their truth" in measured.notes[-1]
+    images.write_rgb(outputs / "sub" / "two.tif", TRUTH)
+    assert evaluation.evaluate(outputs, truth).means[0].psnr_db == float("inf")
+
+
+def test_without_a_truth_blur_and_sharpness_are_measured(
+    folders: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    outputs, _, inputs = folders
+    for name in ("one", "sub/two"):
+        images.write_rgb(outputs / f"{name}.tif", LARGE[:128, :128])
+        images.write_rgb(inputs / f"{name}.png", _box_blurred(LARGE[:128, :128], 9))
+    images.write_rgb(outputs / "alone.png", TRUTH)
+    measured = evaluation.evaluate(outputs, inputs=inputs)
+    before, after = measured.means
+    assert (before.method, after.method) == ("input", "output")
+    assert before.psnr_db is None
+    assert (before.blur_extent_px or 0) > (after.blur_extent_px or 0) + 1
+    assert (before.sharpness or 0) < (after.sharpness or 0) / 4
+    assert measured.problems == [f"1 image not in {inputs}: alone"]
+    evaluation.write(measured, tmp_path / "report")
+    page = _Page(tmp_path / "report" / "report.html")
+    assert "There is no truth" in page.text
+    assert "PSNR" not in page.text
+    assert f"{after.sharpness:.1f}" in page.text
+    content = json.loads((tmp_path / "report" / "scores.json").read_text())
+    assert content["mean"][1]["blur_extent_px"] == after.blur_extent_px
+
+
+def _box_blurred(image: Pixels, side: int) -> Pixels:
+    rows = np.stack([np.roll(image, shift, axis=1) for shift in range(side)])
+    return rows.mean(axis=0, dtype=np.float32)
+
+
 def test_what_cannot_be_measured_is_listed(folders: tuple[Path, Path, Path]) -> None:
     outputs, truth, inputs = folders
     (inputs / "one.png").unlink()
@@ -180,14 +221,13 @@ def _write(path: Path) -> _Page:
 def test_page_loads_nothing_but_its_pictures(tmp_path: Path) -> None:
     page = _write(tmp_path / "a report #1" / "re port.html")
     folder = tmp_path / "a report #1"
-    figures = page.all("figure")
-    assert len(figures) == 2
-    for figure in figures:
-        pictures = json.loads(figure["data-pictures"] or "")
-        assert list(pictures) == ["input", "known-only", "blur2blur"]
-        loaded = images.read_rgb(folder / unquote(pictures["input"]))
-        np.testing.assert_allclose(loaded, _noisy(0.1), atol=1e-6)
+    assert len(page.all("figure")) == 2
+    labels = [image["data-label"] for image in page.all("img")]
+    assert labels == ["input", "known-only", "blur2blur"] * 2
+    assert [image["class"] for image in page.all("img")] == ["", "left", "right"] * 2
     sources = [image["src"] or "" for image in page.all("img")]
+    loaded = images.read_rgb(folder / unquote(sources[0]))
+    np.testing.assert_allclose(loaded, _noisy(0.1), atol=1e-6)
     assert all((folder / unquote(source)).is_file() for source in sources)
     assert "://" not in (folder / "re port.html").read_text()
     assert page.all("link") == []
@@ -201,7 +241,7 @@ def test_page_shows_names_and_numbers_as_they_are(tmp_path: Path) -> None:
         "50% <b>\"dark\" & 'grim'</b> #1",
         "seed < 3",
         "20.12",
-        "∞",
+        "equal",
         "x.png: gone",
     ):
         assert text in page.text

@@ -84,6 +84,15 @@ def test_permissions_of_a_replaced_file_are_kept(tmp_path: Path, mode: int):
     assert path.stat().st_mode & 0o777 == mode
 
 
+def test_a_place_without_permissions_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    files.write_text(tmp_path / "a.txt", "whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+
+
 def test_the_longest_names_a_file_system_takes(tmp_path: Path):
     for name in ("x" * 251 + ".txt", "写" * 83 + ".txt"):  # 255 and 253 bytes
         files.write_text(tmp_path / name, "a")

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from blur2blur import images
 from blur2blur.errors import CheckpointError, InputError
 from blur2blur.images import Raster
-from blur2blur.inference import Pipeline, folder
+from blur2blur.inference import Pipeline, folder, planning
+from blur2blur.inference.planning import Job, Wanted
 
 NAMES = ["a.png", "b.jpg", "c.png", "d.png", "e.png"]
 SECONDS = 20.0  # until a wait for another thread counts as in vain
@@ -34,24 +36,26 @@ class Half(nn.Module):
         return image * self.gain
 
 
-def _jobs(root: Path) -> list[folder.Job]:
+def _jobs(root: Path) -> list[Job]:
     """Write photographs whose height tells which they are."""
     (root / "in").mkdir(exist_ok=True)
     noise = np.random.default_rng(0)
     for index, name in enumerate(NAMES):
         pixels = noise.integers(0, 256, (10 + index, 16, 3), np.uint8)
         Image.fromarray(pixels).save(root / "in" / name)
-    return folder.plan([str(root / "in")], root / "out", save_converted=False)
+    return planning.plan([str(root / "in")], root / "out").photographs
 
 
 def _run(
-    jobs: list[folder.Job],
+    jobs: list[Job],
     network: nn.Module,
-    on_photograph: Callable[[int, folder.Job], None] = lambda *_: None,
+    on_photograph: Callable[[int, Job], None] = lambda *_: None,
     on_tile: Callable[[int, int], None] = lambda *_: None,
 ) -> list[folder.Failure]:
     pipeline = Pipeline(network, device="cpu", precision="fp32")
-    return folder.run(pipeline, jobs, on_photograph=on_photograph, on_tile=on_tile)
+    outcome = folder.run(pipeline, jobs, on_photograph=on_photograph, on_tile=on_tile)
+    assert outcome.left_sharp == []
+    return outcome.failures
 
 
 def _index(image: Tensor) -> int:
@@ -79,10 +83,10 @@ class Log:
             self.add("decoded")
             return raster
 
-        def logged_encode(path: Path, raster: Raster) -> tuple[str, ...]:
+        def logged_encode(path: Path, raster: Raster, **options: Any) -> tuple[str, ...]:
             self.add("writing")
             self.before_writing()
-            notes = encode(path, raster)
+            notes = encode(path, raster, **options)
             self.add("written")
             return notes
 
@@ -129,7 +133,8 @@ def test_one_lies_decoded_ahead_and_one_is_written(tmp_path: Path, log: Log) -> 
 def test_outputs_are_those_of_one_after_the_other(tmp_path: Path) -> None:
     jobs = _jobs(tmp_path)
     pipeline = Pipeline(Half(), Half(), device="cpu", precision="fp32")
-    jobs = folder.plan([str(tmp_path / "in")], tmp_path / "out", save_converted=True)
+    wanted = Wanted(save_converted=True)
+    jobs = planning.plan([str(tmp_path / "in")], tmp_path / "out", wanted).photographs
     folder.run(pipeline, jobs, on_photograph=lambda *_: None, on_tile=lambda *_: None)
     outputs = [path for job in jobs for path in (job.output, job.converted) if path is not None]
     together = [path.read_bytes() for path in outputs]
@@ -145,11 +150,11 @@ def test_failures_of_each_kind_come_in_the_order_of_the_inputs(
     jobs = _jobs(tmp_path)
     encode, others_failed = images.encode, threading.Event()
 
-    def full(path: Path, raster: Raster) -> tuple[str, ...]:
+    def full(path: Path, raster: Raster, **options: Any) -> tuple[str, ...]:
         others_failed.wait(SECONDS)
         if path.name in ("a.png", "e.png"):
             raise InputError(f"cannot write {path}: the disk is full") from OSError()
-        return encode(path, raster)
+        return encode(path, raster, **options)
 
     monkeypatch.setattr(images, "encode", full)
     (tmp_path / "in/b.jpg").write_bytes(b"no image")
@@ -180,10 +185,10 @@ def test_photographs_too_large_to_read_or_write_are_reported_and_the_rest_done(
             raise MemoryError
         return decode(path)
 
-    def write(path: Path, raster: Raster) -> tuple[str, ...]:
+    def write(path: Path, raster: Raster, **options: Any) -> tuple[str, ...]:
         if path.name == "d.png":
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
-        return encode(path, raster)
+        return encode(path, raster, **options)
 
     monkeypatch.setattr(images, "decode", read)
     monkeypatch.setattr(images, "encode", write)
@@ -231,7 +236,7 @@ def test_whatever_stops_it_leaves_whole_files_and_no_thread(
 def test_a_mistake_of_ours_while_writing_is_not_swallowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(path: Path, raster: Raster) -> None:
+    def broken(path: Path, raster: Raster, **options: Any) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(images, "encode", broken)

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 
 from blur2blur import images
 from blur2blur.images import Photograph, colour, icc
+from blur2blur.statistics import image_quality
 
 ADOBE = [(0.64, 0.33), (0.21, 0.71), (0.15, 0.06)]
 DISPLAY_P3 = [(0.680, 0.320), (0.265, 0.690), (0.150, 0.060)]
@@ -190,6 +191,41 @@ class TestChangeAlone:
                 images.write(path, Photograph(pixels=own, bit_depth=16, icc_profile=profile))
                 assert np.abs(images.read_rgb(path) - scene).max() < 2e-3
                 assert np.abs(images.read_rgb_uint8(path) / 255 - scene).max() < 0.02
+
+
+class TestGain:
+    """What networks gain in sRGB is gained in the file's own colours, too."""
+
+    def gain_db(self, path: Path, before: np.ndarray, truth: np.ndarray) -> float:
+        """Return what is gained in a file by going half the way to the truth."""
+        photograph = images.read(path)
+        seen = colour.working_pixels(photograph)
+        result = colour.with_result(photograph, seen + (truth - seen) / 2)
+        images.write(path, result)
+        after = images.read_rgb(path)
+        return image_quality.psnr_db(after, truth) - image_quality.psnr_db(before, truth)
+
+    @pytest.mark.parametrize("suffix", [".tif", ".png"])
+    @pytest.mark.parametrize("profile", [*PROFILES.values(), grey_profile(1.8)])
+    @pytest.mark.parametrize("cut_out", [False, True])
+    def test_is_that_of_srgb(self, tmp_path: Path, suffix: str, profile: bytes, cut_out: bool):
+        truth = np.clip(0.1 + 0.9 * noise(48, 64, 3) ** 2, 0, 1)
+        grey = profile[16:20] == b"GRAY"
+        truth = truth[..., :1].repeat(3, axis=2) if grey else truth
+        blurry = (truth + np.roll(truth, 1, axis=1)) / 2
+        alpha = np.ones((48, 64, 1), np.float32) if cut_out else None
+        gains: list[float] = []
+        for number, each in enumerate((None, profile)):
+            space = colour.colour_space(each)
+            own = blurry if space is None else space.from_srgb(blurry)
+            path = tmp_path / f"{number}{suffix}"
+            photograph = Photograph(
+                pixels=own, bit_depth=16, icc_profile=each, alpha=alpha, grey=grey
+            )
+            images.write(path, photograph)
+            gains.append(self.gain_db(path, blurry, truth))
+        assert gains[0] == pytest.approx(6.02, abs=0.05)
+        assert abs(gains[1] - gains[0]) < 0.2
 
 
 class TestFilesColours:

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
+import tifffile
 from PIL import Image, ImageCms
 
 from blur2blur import images
-from blur2blur.images import exif, jpeg
+from blur2blur.images import exif, jpeg, png
 from blur2blur.images.metadata import Metadata, iptc_of, photoshop_of
 
 needs_exiftool = pytest.mark.skipif(
@@ -199,6 +201,71 @@ def test_second_pictures_of_jpeg_are_told(tmp_path: Path):
     data = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "a.jpg").write_bytes(data[:2] + segment + data[2:])
     assert "gain map" in images.decode(tmp_path / "a.jpg").notes[0]
+
+
+def _chunk_or_segment(path: Path, content: bytes) -> None:
+    """Put an APP11 segment, or a caBX chunk, behind the header of a file."""
+    data = path.read_bytes()
+    if path.suffix == ".png":
+        path.write_bytes(data[:33] + png.chunk(b"caBX", content) + data[33:])
+    else:
+        segment = b"\xff\xeb" + struct.pack(">H", len(content) + 2) + content
+        path.write_bytes(data[:2] + segment + data[2:])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "credentials", "trailer", "told"),
+    [
+        (".jpg", b"", b"", ()),
+        (".jpg", b"", b"\0" * 5000, ()),
+        (".jpg", b"", b"\0\0\0\x18ftypmp42" + bytes(9000), ("its clip (of a motion photo)",)),
+        (".jpg", b"", b"SEFT" * 100, ("400 bytes behind its pixels were left out",)),
+        (".jpg", b"JP\0\1", b"", ("its content credentials",)),
+        (".png", b"jumb", b"", ("its content credentials",)),
+    ],
+)
+@pytest.mark.parametrize("progressive", [False, True])
+def test_what_is_beside_the_pixels_is_told(
+    tmp_path: Path,
+    suffix: str,
+    credentials: bytes,
+    trailer: bytes,
+    told: tuple[str, ...],
+    progressive: bool,
+):
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(smooth()).save(path, **({"progressive": True} if progressive else {}))
+    before = images.decode(path).values
+    if credentials:
+        _chunk_or_segment(path, credentials)
+    path.write_bytes(path.read_bytes() + trailer)
+    raster = images.decode(path)
+    assert np.array_equal(raster.values, before)
+    assert len(raster.notes) == len(told)
+    assert all(note.startswith(start) for note, start in zip(raster.notes, told, strict=True))
+
+
+def test_a_photograph_without_its_clip_is_no_motion_photo(tmp_path: Path):
+    path = tmp_path / "a.jpg"
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" GCamera:MotionPhoto="1" xmp:Rating="1"/>'
+    Image.fromarray(smooth()).save(path, xmp=xmp)
+    out, _ = written(path, ".jpg")
+    assert b'GCamera:MotionPhoto="0" xmp:Rating="1"' in out.read_bytes()
+
+
+def test_pictures_of_heic_are_told(tmp_path: Path):
+    heif = pillow_heif.from_pillow(Image.fromarray(smooth(64, 64)))
+    heif.add_from_pillow(Image.fromarray(smooth(64, 64)[::-1]))
+    heif.save(tmp_path / "a.heic")
+    assert images.decode(tmp_path / "a.heic").notes == (
+        "only the main one of its 2 pictures was read",
+    )
+
+
+def test_layers_of_tiff_are_told(tmp_path: Path):
+    layers = (37724, 7, 8, b"8BIM" * 2, True)
+    tifffile.imwrite(tmp_path / "a.tif", smooth(), photometric="rgb", extratags=[layers])
+    assert images.decode(tmp_path / "a.tif").notes == ("its layers (Photoshop) were left out",)
 
 
 class TestPhotoshopsResources:

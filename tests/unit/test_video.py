@@ -15,6 +15,7 @@ from blur2blur.errors import Blur2BlurError, ConfigError, InputError
 from blur2blur.inference import Pipeline
 from blur2blur.inference.video import clips, codecs
 from blur2blur.inference.video.codecs import CODECS, Quality
+from blur2blur.inference.video.times import Times
 from blur2blur.tiling import Pixels
 
 av = pytest.importorskip("av")
@@ -280,7 +281,95 @@ def test_outputs_that_cannot_be_are_refused(tmp_path: Path, identity: Pipeline):
     assert "choose one of" in _refused(identity, source, tmp_path / "out.gif", ConfigError)
 
 
-def test_times_that_go_back_are_refused(tmp_path: Path, identity: Pipeline):
+def _coded(path: Path, codec: str, **options: str) -> list[np.ndarray]:
+    """Write a clip by FFmpeg's own muxer for that suffix; each frame is lighter than the last."""
+    pictures = [np.full((48, 64, 3), 20 + 18 * number, np.uint8) for number in range(10)]
+    with av.open(str(path), "w", format="h264" if path.suffix == ".264" else None) as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode(None))
+    return pictures
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.avi", "libx264", {"bf": "2"}),
+        ("a.avi", "libx264", {"bf": "0"}),
+        ("a.avi", "mpeg4", {"bf": "2"}),
+        ("a.264", "libx264", {"bf": "0"}),
+        ("a.264", "libx264", {"bf": "2"}),
+    ],
+)
+def test_frames_without_times_of_their_own_are_shown_one_after_another(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str]
+):
+    pictures = _coded(tmp_path / name, codec, **options)
+    out = tmp_path / "out.mkv"
+    clips.process(Brighter(), tmp_path / name, out, quality=LOSSLESS)
+    with av.open(str(out)) as container:
+        frames = list(container.decode(video=0))
+    assert len(frames) == len(pictures)
+    light = [frame.to_ndarray(format="gray").mean() for frame in frames]
+    assert light == sorted(light)
+    steps = np.diff([float(frame.time) for frame in frames])
+    np.testing.assert_allclose(steps, 1 / 25, atol=0.002)
+
+
+def test_the_same_time_twice_becomes_two():
+    class Packet:
+        size, dts = 9, None
+
+    class Container:
+        class format:
+            name = "matroska"
+
+    class Video:
+        class codec_context:
+            class codec:
+                canonical_name = "h264"
+
+    class Frame:
+        duration = 40
+
+        def __init__(self, pts: int | None) -> None:
+            self.pts = pts
+
+    times = Times(Container(), Video())
+    frames = [Frame(pts) for pts in (0, 40, 40, 80, 70, None, 160, 20)]
+    for frame in frames:
+        times.add(Packet())
+        times.correct(frame)
+    assert [frame.pts for frame in frames] == [0, 40, 41, 80, 81, 121, 160, 20]
+
+
+def test_attached_fonts_are_kept_where_the_container_has_a_place(
+    tmp_path: Path, identity: Pipeline, caplog: pytest.LogCaptureFixture
+):
+    font = b"\0\1\0\0" + bytes(range(200))
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.add_attachment("Font.ttf", "application/x-truetype-font", font)
+        picture = np.zeros((48, 64, 3), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode(None))
+    clips.process(identity, tmp_path / "a.mkv", tmp_path / "b.mkv")
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        (attached,) = (each for each in container.streams if each.type == "attachment")
+        assert (attached.name, attached.data) == ("Font.ttf", font)
+        assert attached.mimetype == "application/x-truetype-font"
+    assert caplog.messages == []
+    clips.process(identity, tmp_path / "a.mkv", tmp_path / "b.mp4")
+    assert "attached files (Font.ttf) are left out" in caplog.messages[0]
+
+
+def test_times_that_go_back_are_refused(
+    tmp_path: Path, identity: Pipeline, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Times, "correct", lambda self, frame: None)
     times = [0, 100, 200, 200, 300, 400, 500, 600]
     source = made_clips.make(tmp_path / "in.mkv", codec="ffv1", times=times)
     message = _refused(identity, source, tmp_path / "out.mkv", InputError)

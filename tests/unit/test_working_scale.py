@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from blur2blur.errors import ConfigError, InputError
 from blur2blur.inference import Pipeline, blur_extent, working_scale
-from blur2blur.inference.video import clips
+from blur2blur.inference.video.scenes import Scenes
 from blur2blur.tiling import Pixels, SizeRule
 from blur2blur.weights import zoo
 from blur2blur.weights.loading import load_blur_extent
@@ -141,10 +141,10 @@ class Wide:
         return np.full((len(images), 2), np.log2(13), np.float32)
 
 
-def test_where_nothing_tells_the_extent_it_is_zero():
+def test_where_nothing_tells_the_extent_it_is_unknown():
     network = Wide()
     for image in (np.full((300, 300, 3), 0.5, np.float32), noise(20, 400, 3)):
-        assert blur_extent.estimate_px(network, image) == 0
+        assert blur_extent.estimate_px(network, image) is None
     assert network.seen == []
 
 
@@ -170,7 +170,7 @@ def test_a_scene_keeps_the_scale_of_its_first_frame(monkeypatch: pytest.MonkeyPa
     runner = pipeline(Brighten(0.0))
     factors = iter([2, 4])
     monkeypatch.setattr(runner, "choose_factor", lambda _: next(factors))
-    scenes = clips.Scenes(runner)
+    scenes = Scenes(runner)
     first = noise(64, 64, 3) * np.float32(0.3)
     second = first + np.float32(0.6)
     frames = [first, first + np.float32(0.02), second, second]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blur2blur import showing
+from blur2blur.cli.account import print_account
 from blur2blur.cli.data_filter import filter_
 from blur2blur.cli.data_import import blurry_share, download, import_
 
@@ -88,7 +89,6 @@ def split(
     that cannot be read is reported and left out; the exit code is then 1.
     """
     from blur2blur import api
-    from blur2blur.images import listing
 
     with showing.progress_bars() as on_progress:
         plan = api.split(
@@ -109,32 +109,21 @@ def split(
     _print_plan(plan)
     blurry, sharp = (len(plan.on(side)) for side in ("trainA", "trainB"))
     typer.echo(f"done: {blurry + sharp} photographs, {blurry} to trainA and {sharp} to trainB")
-    left_out = listing.by_reason((file.reason, file.source) for file in plan.on("left out"))
-    _print_account("left out", left_out)
-    _print_account("skipped", listing.by_reason((one.reason, one.path) for one in plan.skipped))
-    _print_account("failed", _failures(plan.unreadable))
+    print_account("left out", ((file.reason, file.source) for file in plan.on("left out")))
+    print_account("skipped", ((one.reason, one.path) for one in plan.skipped))
+    print_account("failed", _failures(plan.unreadable))
     if plan.unreadable:
         raise typer.Exit(1)
 
 
-def _failures(unreadable: "Sequence[Unreadable]") -> list[tuple[str, int, Path]]:
-    if not unreadable:
-        return []
-    return [("cannot be read", len(unreadable), unreadable[0].path)]
-
-
-def _print_account(what: str, counts: "Sequence[tuple[str, int, Path]]") -> None:
-    """Print what became of files that are not used: how many for which reason, and the first."""
-    for reason, count, first in counts:
-        typer.echo(f"{what}: {count} {showing.printable(reason)}, first {showing.printable(first)}")
+def _failures(unreadable: "Sequence[Unreadable]") -> list[tuple[str, Path]]:
+    return [("cannot be read", file.path) for file in unreadable]
 
 
 def _print_report(report: "Report") -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
-
-    from blur2blur.images import listing
 
     console = Console(soft_wrap=True)
     table = Table("folder", "holds", "files", "unreadable", "smallest", "largest", "sizes")
@@ -165,8 +154,8 @@ def _print_report(report: "Report") -> None:
     unreadable = [file for folder in report.folders for file in folder.unreadable]
     read = sum(folder.files for folder in report.folders) - len(unreadable)
     typer.echo(f"done: {read} photographs read")
-    _print_account("skipped", listing.by_reason((one.reason, one.path) for one in report.skipped))
-    _print_account("failed", _failures(unreadable))
+    print_account("skipped", ((one.reason, one.path) for one in report.skipped))
+    print_account("failed", _failures(unreadable))
 
 
 def _percent(part: float) -> str:

@@ -5,8 +5,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from blur2blur.cli.account import print_account
+
 if TYPE_CHECKING:
+    from blur2blur.images import Format
     from blur2blur.inference.backends import Backend, Precision
+    from blur2blur.inference.batch import Deblurred
     from blur2blur.inference.pipeline import Ensemble
     from blur2blur.inference.working_scale import Scale
 
@@ -19,10 +23,11 @@ def deblur(
         list[str], typer.Argument(metavar="INPUT", help="Image files, clips, folders, or globs.")
     ],
     out: Annotated[
-        Path,
+        str,
         typer.Option(
             "--out",
             "-o",
+            metavar="PATH",
             help="Output folder; files of the same name are replaced. Of one photograph or clip: "
             "a file.",
         ),
@@ -70,6 +75,43 @@ def deblur(
             "times the seconds."
         ),
     ] = "none",
+    strength: Annotated[
+        float, typer.Option(help="How much of the change is made: 0 is the input, 1 all of it.")
+    ] = 1.0,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Deblur photographs that are sharp already, and results of earlier runs, too.",
+        ),
+    ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Go on where an earlier run stopped: leave out what was made of the same file "
+            "with the same weights and settings.",
+        ),
+    ] = False,
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="Of photographs: keep, jpeg, png, tiff, webp or avif."),
+    ] = "keep",
+    quality: Annotated[
+        int | None,
+        typer.Option(help="Of JPEG, WebP and AVIF, 1 to 100. Not given: that of each photograph."),
+    ] = None,
+    suffix: Annotated[
+        str,
+        typer.Option(metavar="TEXT", help="Put behind names: _sharp makes a_sharp.jpg of a.jpg."),
+    ] = "",
+    live_photo_clips: Annotated[
+        bool,
+        typer.Option(
+            "--live-photo-clips",
+            help="Deblur the clips of Live Photos, too.",
+        ),
+    ] = False,
     save_converted: Annotated[
         bool,
         typer.Option("--save-converted", help="Keep the converted images too, in OUT/converted."),
@@ -86,15 +128,15 @@ def deblur(
     """Deblur photographs of any size, tile by tile, and clips of any length, frame by frame.
 
     The outputs keep size, name, bit depth, EXIF and colour profile; clips keep time stamps and
-    sound.
+    sound. Photographs that are sharp already are copied as they are.
 
-    What cannot be done is listed at the end; the exit code is then 1.
+    Every file is accounted for at the end; where one could not be done, the exit code is 1.
     """
     from blur2blur import api
     from blur2blur.errors import ConfigError
     from blur2blur.inference import Pipeline
     from blur2blur.inference.video.codecs import Quality
-    from blur2blur.showing import printable, progress_bars
+    from blur2blur.showing import progress_bars
     from blur2blur.weights import zoo
 
     converter = zoo.converter_beside(deblurrer, converter or zoo.DEFAULT)
@@ -114,6 +156,7 @@ def deblur(
             batch_size=batch,
             ensemble=cast("Ensemble", ensemble),
             scale=cast("Scale", scale),
+            strength=strength,
         )
 
     with progress_bars("photographs", "clips") as on_progress:
@@ -121,10 +164,25 @@ def deblur(
             inputs,
             out,
             pipeline=pipeline,
+            format=cast("Format", format_),
+            quality=quality,
+            suffix=suffix,
+            skip_existing=skip_existing,
+            everything=everything,
+            live_photo_clips=live_photo_clips,
             save_converted=save_converted,
-            quality=Quality(codec=codec, crf=crf),
+            clip_quality=Quality(codec=codec, crf=crf),
             on_progress=on_progress,
         )
+    _print(done, Path(out))
+    if done.failures:
+        raise typer.Exit(1)
+
+
+def _print(done: "Deblurred", out: Path) -> None:
+    """Account for every file."""
+    from blur2blur.showing import printable
+
     for kind, files, tried in (
         ("photographs", done.photographs, done.photographs_tried),
         ("clips", done.clips, done.clips_tried),
@@ -132,8 +190,13 @@ def deblur(
         if tried:
             where = "to" if kind == "clips" and files == [out] else "into"
             typer.echo(f"{len(files)} of {tried} {kind} deblurred {where} {printable(out)}")
+    already = "already sharp, left as they are (--all deblurs them)"
+    print_account("not deblurred", ((already, path) for path in done.left_sharp))
+    print_account("not deblurred", (("done before", path) for path in done.done_before))
+    print_account("done again", done.again)
+    print_account("written", done.renamed)
+    print_account("skipped", ((one.reason, one.path) for one in done.skipped))
     if done.failures:
         typer.echo("these failed:", err=True)
         for error in done.failures:
             typer.echo(f"  {printable(error)}", err=True)
-        raise typer.Exit(1)

@@ -1,10 +1,11 @@
-"""`blur2blur evaluate`: outputs against the truth."""
+"""`blur2blur evaluate`: outputs against the truth, or by what they say of themselves."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blur2blur.cli.account import print_account
 from blur2blur.showing import nested_progress
 
 if TYPE_CHECKING:
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 
 def evaluate(
     outputs: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of deblurred images.")],
-    truth: Annotated[Path, typer.Option(help="Folder of sharp images of equal names.")],
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of sharp images of equal names. Not given: measured is how far blur "
+            "reaches, and sharpness."
+        ),
+    ] = None,
     inputs: Annotated[
         Path | None, typer.Option(help="Folder of the blurry images, to measure and show too.")
     ] = None,
@@ -24,19 +31,21 @@ def evaluate(
         typer.Option("--report", "-o", help="Folder of the report.", show_default="OUT-report"),
     ] = None,
 ) -> None:
-    """Measure PSNR and SSIM (LPIPS where its weights are), and write a report.
+    """Measure PSNR and SSIM (LPIPS where its weights are), or the blur left; write a report.
 
     The report is scores.json, scores.csv, and report.html with before/after sliders.
 
-    Images that cannot be compared are listed; the exit code is then 1.
+    What is passed over is counted. Images that cannot be compared are listed; the exit code is
+    then 1.
     """
     from rich.console import Console
 
     from blur2blur import evaluation
+    from blur2blur.images import listing
 
     folder = report or outputs.resolve().with_name(f"{outputs.resolve().name}-report")
-    read = [outputs, truth] if inputs is None else [outputs, truth, inputs]
-    evaluation.refuse_report_inside(folder, read)
+    read = [outputs, truth, inputs]
+    evaluation.refuse_report_inside(folder, [place for place in read if place is not None])
 
     with nested_progress() as progress:
         task = progress.add_task("images", total=None)
@@ -50,6 +59,8 @@ def evaluate(
     Console().print(_table(measured))
     for note in measured.notes:
         typer.echo(note)
+    for place in read:
+        print_account("skipped", ((one.reason, one.path) for one in listing.find(place).skipped))
     typer.echo(f"report: {folder / 'report.html'}")
     if measured.problems:
         typer.echo("not measured:", err=True)
@@ -61,11 +72,19 @@ def evaluate(
 def _table(report: "Report") -> "Table":
     from rich.table import Table
 
+    from blur2blur.evaluation import SCORES, number
+
     plural = "" if len(report.rows) == 1 else "s"
     table = Table(title=f"mean of {len(report.rows)} image{plural}")
-    for column in ("method", "PSNR dB", "SSIM", "LPIPS"):
-        table.add_column(column, justify="left" if column == "method" else "right")
+    columns = [
+        column
+        for column in SCORES
+        if any(getattr(mean, column.key) is not None for mean in report.means)
+    ]
+    table.add_column("method")
+    for column in columns:
+        table.add_column(column.title, justify="right")
     for mean in report.means:
-        lpips = "" if mean.lpips is None else f"{mean.lpips:.4f}"
-        table.add_row(mean.method, f"{mean.psnr_db:.2f}", f"{mean.ssim:.4f}", lpips)
+        cells = (number(getattr(mean, column.key), column.digits) for column in columns)
+        table.add_row(mean.method, *cells)
     return table

@@ -5,21 +5,38 @@ import logging
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from blur2blur import extras, showing
 from blur2blur.cli import blur, data, models, train
 from blur2blur.cli.deblur import deblur
 from blur2blur.cli.evaluate import evaluate
 from blur2blur.cli.export import export
-from blur2blur.errors import Blur2BlurError
+from blur2blur.errors import Blur2BlurError, ConfigError
+
+# of click, which typer has a copy of, or brings along, and of which it exports but one class
+_UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
+
+
+class _Group(TyperGroup):
+    """Tells that Ctrl-C stopped it; typer itself says nothing."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 (as in the class above it)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            typer.echo("stopped", err=True)
+            raise typer.Exit(130) from error
+
 
 app = typer.Typer(
     name="blur2blur",
+    cls=_Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -51,41 +68,68 @@ def blur2blur(
     """Deblur the photographs of your own camera."""
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line. A user's mistake, or a path the system refuses, exits with 2."""
-    guard(app)
+    guard(_run)
+    sys.exit(0)
 
 
-def guard(command: Callable[[], object]) -> None:
-    """Run a command; a user's mistake, or a path the system refuses, becomes a line and exit 2.
+def _run() -> int | None:
+    for word in sys.argv[1:]:
+        if not word.strip() or (word.startswith("--") and word.endswith("=")):
+            raise ConfigError(
+                f"'{word}' is an empty argument, as of a shell variable that is not set; "
+                "give it a value or leave it out"
+            )
+    return app(standalone_mode=False)
 
-    Ctrl-C is exit 130.
+
+def guard(command: Callable[[], int | None]) -> None:
+    """Run a command, and exit with the code that it returns, if any.
+
+    A user's mistake, or a path the system refuses, becomes a line and exit 2; Ctrl-C a line and
+    exit 130.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for file names that are no Unicode
     logging.basicConfig(format="warning: %(message)s", level=logging.WARNING)
     try:
-        command()
+        if code := command():
+            sys.exit(code)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
         sys.exit(130)
-    except Blur2BlurError as error:
-        _fail(str(error))
-    except ImportError as error:
+    except (Blur2BlurError, _UsageError, ImportError, OSError) as error:
+        _fail(_explained(error))
+
+
+def _explained(error: Exception) -> str:
+    """Return what to tell of a mistake; nothing where the help was shown instead.
+
+    Raises:
+        ImportError: that one, where it is ours and not a part that is not installed.
+    """
+    if isinstance(error, _UsageError):
+        mistake: Any = error  # typer does not name its class
+        command = mistake.ctx.command_path if mistake.ctx else "blur2blur"
+        message = mistake.format_message().strip().rstrip(".")
+        return message and f"{message}; see {command} --help"
+    if isinstance(error, ImportError):
         missing = extras.explained(error, purpose="this command")
         if missing is None:
-            raise
-        _fail(str(missing))
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            raise error
+        return str(missing)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _fail(message: str) -> NoReturn:
-    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-    console.print(
-        f"[bold red]error:[/] {escape(showing.printable(' '.join(message.splitlines())))}"
-    )
+    if message:
+        console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+        line = escape(showing.printable(" ".join(message.splitlines())))
+        console.print(f"[bold red]error:[/] {line}")
     sys.exit(2)

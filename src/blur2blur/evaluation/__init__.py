@@ -13,17 +13,21 @@ from blur2blur.evaluation.compare import (
     refuse_report_inside,
     write,
 )
+from blur2blur.evaluation.report import SCORES, Score, number
 
 __all__ = [
     "CONVERTED",
     "INPUT",
     "OUTPUT",
+    "SCORES",
     "TRUTH",
     "Report",
     "Row",
+    "Score",
     "by_name",
     "evaluate",
     "measure",
+    "number",
     "refuse_report_inside",
     "write",
 ]

@@ -1,4 +1,7 @@
-"""How good are these outputs: folders of equal names -> numbers, files, an HTML page."""
+"""How good are these outputs: folders of equal names -> numbers, files, an HTML page.
+
+Without a truth, by what an image says of itself: how far its blur reaches, and how sharp it is.
+"""
 
 import csv
 import io
@@ -7,15 +10,21 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
+from typing import TypeAlias
+
+import numpy as np
 
 from blur2blur import images
 from blur2blur.errors import Blur2BlurError, DataError, InputError, listed
-from blur2blur.evaluation.report import Comparison, Score, write_report
+from blur2blur.evaluation.report import SCORES, Comparison, Score, write_report
 from blur2blur.files import refuse_file_in_the_way, write_text
+from blur2blur.inference.blur_extent import estimate_px, load_estimator
 from blur2blur.statistics import image_quality
 from blur2blur.tiling import Pixels
 
 INPUT, OUTPUT, TRUTH, CONVERTED = "input", "output", "truth", "converted"
+
+_Measure: TypeAlias = Callable[[Mapping[str, Path]], tuple[Score, ...]]
 
 MAX_COMPARISONS = 60
 """Photographs with pictures on the page; of more, as many are chosen at even distances."""
@@ -23,7 +32,7 @@ MAX_COMPARISONS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One photograph: its files (method -> file) and its scores, none without "truth"."""
+    """One photograph: its files (method -> file) and its scores."""
 
     name: str
     files: dict[str, Path]
@@ -36,7 +45,8 @@ class Report:
 
     Attributes:
         rows: photographs that could be measured, by name.
-        means: one per method, over the photographs that have it.
+        means: one per method, over the photographs that have it; of PSNR, over those that no
+            method made equal to their truth, infinite where there are no others.
         problems: what could not be measured, one line each.
         notes: what a reader should know.
     """
@@ -49,7 +59,7 @@ class Report:
 
 def evaluate(
     outputs: Path,
-    truth: Path,
+    truth: Path | None = None,
     inputs: Path | None = None,
     *,
     on_image: Callable[[int, int], None] | None = None,
@@ -61,7 +71,7 @@ def evaluate(
 
     Args:
         outputs: folder of results.
-        truth: folder of sharp images.
+        truth: folder of sharp images; None measures how far blur reaches, and how sharp they are.
         inputs: folder of what the results were made from, measured likewise.
         on_image: told (images done, images in all).
 
@@ -69,24 +79,25 @@ def evaluate(
         DataError: a folder is missing or empty, two files of a folder share a name, or no output
             has a truth. What concerns single photographs is listed in `Report.problems`.
     """
-    truths, results = by_name(truth), by_name(outputs)
+    truths = by_name(truth) if truth is not None else None
+    results = by_name(outputs)
     befores = by_name(inputs) if inputs is not None else {}
     converted = {
         name.removeprefix(f"{CONVERTED}/"): path
         for name, path in results.items()
-        if name.startswith(f"{CONVERTED}/") and name not in truths
+        if name.startswith(f"{CONVERTED}/") and name not in (truths or befores)
     }
     results = {name: path for name, path in results.items() if path not in converted.values()}
-    names = sorted(results.keys() & truths.keys())
+    names = sorted(results if truths is None else results.keys() & truths.keys())
     if not names:
         raise DataError(
             f"no image of {outputs} has the name of one in {truth} (such as "
-            f"{listed(results)} and {listed(truths)})"
+            f"{listed(results)} and {listed(truths or {})})"
         )
-    problems = [
-        *_partnerless(results.keys() - truths.keys(), f"in {outputs} but not in {truth}"),
-        *_partnerless(truths.keys() - results.keys(), f"in {truth} but not in {outputs}"),
-    ]
+    problems: list[str] = []
+    if truths is not None:
+        problems += _partnerless(results.keys() - truths.keys(), f"in {outputs} but not in {truth}")
+        problems += _partnerless(truths.keys() - results.keys(), f"in {truth} but not in {outputs}")
     if inputs is not None:
         problems += _partnerless(set(names) - befores.keys(), f"not in {inputs}")
     files: dict[str, dict[str, Path]] = {}
@@ -95,41 +106,51 @@ def evaluate(
             INPUT: befores.get(name),
             OUTPUT: results[name],
             CONVERTED: converted.get(name),
-            TRUTH: truths[name],
+            TRUTH: (truths or {}).get(name),
         }
         files[name] = {method: path for method, path in candidates.items() if path is not None}
-    report = measure(files, on_image=on_image)
+    of_photograph = _against_truth if truths is not None else _without_truth()
+    report = measure(files, of_photograph, on_image=on_image)
     return replace(report, problems=problems + report.problems)
 
 
+def _against_truth(files: Mapping[str, Path]) -> tuple[Score, ...]:
+    if TRUTH not in files:
+        return ()
+    truth = images.read_rgb(files[TRUTH])
+    return tuple(
+        _score(method, images.read_rgb(path), truth)
+        for method, path in files.items()
+        if method in (INPUT, OUTPUT)
+    )
+
+
 def measure(
-    files: Mapping[str, dict[str, Path]], *, on_image: Callable[[int, int], None] | None = None
+    files: Mapping[str, dict[str, Path]],
+    of_photograph: _Measure = _against_truth,
+    *,
+    on_image: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Compare files of photographs with their truth, where there is one.
 
     Args:
         files: of each photograph, method -> file; "input" and "output" are measured where "truth"
             is among them.
+        of_photograph: what measures them instead.
         on_image: told (images done, images in all).
     """
     rows: list[Row] = []
     problems: list[str] = []
-    for done, (name, of_photograph) in enumerate(files.items(), start=1):
+    for done, (name, methods) in enumerate(files.items(), start=1):
         try:
-            scores = _measure(of_photograph)
+            scores = of_photograph(methods)
         except Blur2BlurError as error:
             problems.append(f"{name}: {error}")
         else:
-            rows.append(Row(name=name, files=of_photograph, scores=scores))
+            rows.append(Row(name=name, files=methods, scores=scores))
         if on_image is not None:
             on_image(done, len(files))
-    lpips_missing = image_quality.lpips_missing() if any(row.scores for row in rows) else None
-    return Report(
-        rows=rows,
-        means=_means(rows),
-        problems=problems,
-        notes=[lpips_missing] if lpips_missing else [],
-    )
+    return Report(rows=rows, means=_means(rows), problems=problems, notes=_notes(rows))
 
 
 def write(
@@ -158,19 +179,22 @@ def write(
     write_text(folder / "scores.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["name", "method", "psnr_db", "ssim", "lpips"])
+    keys = [column.key for column in SCORES]
+    writer.writerow(["name", "method", *keys])
     for row in report.rows:
         for score in row.scores:
-            writer.writerow([row.name, score.method, score.psnr_db, score.ssim, score.lpips])
+            writer.writerow([row.name, score.method, *(getattr(score, key) for key in keys)])
     write_text(folder / "scores.csv", table.getvalue())
     chosen = _spread(report.rows, MAX_COMPARISONS)
-    count = sum(bool(row.scores) for row in report.rows)
-    measured = f"{count} photographs measured against the truth; higher is better."
-    if not count:
+    against_truth = sum(any(one.psnr_db is not None for one in row.scores) for row in report.rows)
+    measured = f"{against_truth} photographs measured against the truth; higher is better."
+    if not against_truth:
         measured = "There is no truth that these photographs could be measured against."
     if len(chosen) < len(report.rows):
         measured += f" {len(chosen)} of {len(report.rows)} photographs are shown."
-    has_inputs = any(INPUT in row.files for row in report.rows)
+    shown = (OUTPUT, TRUTH if against_truth else OUTPUT)
+    if any(INPUT in row.files for row in report.rows):
+        shown = (INPUT, OUTPUT)
     write_report(
         folder / page,
         title=title,
@@ -178,7 +202,7 @@ def write(
         comparisons=[
             Comparison(name=row.name, pictures=row.files, scores=row.scores) for row in chosen
         ],
-        shown=(INPUT, OUTPUT) if has_inputs else (OUTPUT, TRUTH),
+        shown=shown,
         notes=[measured, *report.notes],
         problems=report.problems,
     )
@@ -215,15 +239,25 @@ def by_name(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _measure(files: Mapping[str, Path]) -> tuple[Score, ...]:
-    if TRUTH not in files:
-        return ()
-    truth = images.read_rgb(files[TRUTH])
-    return tuple(
-        _score(method, images.read_rgb(path), truth)
-        for method, path in files.items()
-        if method in (INPUT, OUTPUT)
-    )
+def _without_truth() -> _Measure:
+    estimate = load_estimator()
+
+    def measured(files: Mapping[str, Path]) -> tuple[Score, ...]:
+        pixels = {
+            method: images.read_rgb(path)
+            for method, path in files.items()
+            if method in (INPUT, OUTPUT)
+        }
+        return tuple(
+            Score(
+                method=method,
+                blur_extent_px=estimate_px(estimate, image),
+                sharpness=images.sharpness(np.rint(image * 255).astype(np.uint8)),
+            )
+            for method, image in pixels.items()
+        )
+
+    return measured
 
 
 def _score(method: str, image: Pixels, reference: Pixels) -> Score:
@@ -242,21 +276,51 @@ def _score(method: str, image: Pixels, reference: Pixels) -> Score:
     )
 
 
+def _equals_truth(row: Row) -> bool:
+    return any(score.psnr_db == math.inf for score in row.scores)
+
+
 def _means(rows: Sequence[Row]) -> list[Score]:
     means: list[Score] = []
     for method in (INPUT, OUTPUT):
-        scores = [score for row in rows for score in row.scores if score.method == method]
-        distances = [score.lpips for score in scores if score.lpips is not None]
-        if scores:
-            means.append(
-                Score(
-                    method=method,
-                    psnr_db=sum(score.psnr_db for score in scores) / len(scores),
-                    ssim=sum(score.ssim for score in scores) / len(scores),
-                    lpips=sum(distances) / len(distances) if distances else None,
-                )
-            )
+        scores = {row.name: score for row in rows for score in row.scores if score.method == method}
+        if not scores:
+            continue
+        values: dict[str, float | None] = {}
+        for column in SCORES:
+            found = [getattr(score, column.key) for score in scores.values()]
+            numbers: list[float] = [value for value in found if value is not None]
+            values[column.key] = sum(numbers) / len(numbers) if numbers else None
+        different = [
+            score.psnr_db
+            for row in rows
+            if not _equals_truth(row)
+            for score in row.scores
+            if score.method == method and score.psnr_db is not None
+        ]
+        if different:
+            values["psnr_db"] = sum(different) / len(different)
+        means.append(Score(method=method, **values))
     return means
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    notes: list[str] = []
+    if any(score.psnr_db is not None for row in rows for score in row.scores):
+        missing = image_quality.lpips_missing()
+        notes += [missing] if missing else []
+    elif any(row.scores for row in rows):
+        notes.append(
+            "Without a truth: how far blur reaches is an estimate by a network; sharpness, the "
+            "variance of the Laplacian, rises with noise and ringing, too."
+        )
+    equal = [row.name for row in rows if _equals_truth(row)]
+    if equal:
+        notes.append(
+            f"{len(equal)} of {len(rows)} photographs equal their truth in the input or the output "
+            f"({listed(equal)}): PSNR is infinite there, and its mean is over the others."
+        )
+    return notes
 
 
 def _partnerless(names: set[str], where: str) -> list[str]:

@@ -25,20 +25,25 @@ _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 def decode_heic(data: bytes) -> Raster:
     """Decode the main picture, which libheif turns upright."""
-    image = _opened_heif(data)
+    file = _opened_heif(data)
+    image = file[file.primary_index]
     width, height = image.size
     refuse_size(height, width)
     values = np.asarray(image)
     deep = image.mode.endswith(";16")
     values = values.astype(np.uint16 if deep else np.uint8).reshape(height, width, -1)
     info = image.info
-    beside = [name for name in ("depth_images", "aux") if info.get(name)]
+    notes: list[str] = []
+    if any(info.get(name) for name in ("depth_images", "aux")):
+        notes.append("its depth or gain map was left out")
+    if len(file) > 1:
+        notes.append(f"only the main one of its {len(file)} pictures was read")
     return Raster(
         values=values,
         exif=exif.exif_of(info),
         icc_profile=info.get("icc_profile"),
         metadata=Metadata(xmp=info.get("xmp") or None),
-        notes=("its depth or gain map was left out",) if beside else (),
+        notes=tuple(notes),
     )
 
 
@@ -68,16 +73,16 @@ def encode_heic(raster: Raster, quality: int) -> bytes:
 
 def heic_header(data: bytes) -> tuple[int, int, bytes | None]:
     """Return height, width and EXIF block, decoding no pixels."""
-    image = _opened_heif(data)
+    file = _opened_heif(data)
+    image = file[file.primary_index]
     width, height = image.size
     return height, width, exif.exif_of(image.info)
 
 
 def _opened_heif(data: bytes) -> Any:  # noqa: ANN401 (the library is optional)
-    file: Any = library("pillow_heif", "pillow-heif", "HEIC").open_heif(
+    return library("pillow_heif", "pillow-heif", "HEIC").open_heif(
         io.BytesIO(data), convert_hdr_to_8bit=False
     )
-    return file[file.primary_index]
 
 
 def decode_raw(data: bytes) -> Raster:

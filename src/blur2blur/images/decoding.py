@@ -213,6 +213,7 @@ def _decode_png(data: bytes, kind: Kind) -> Decoded:
         exif=exif.strip_prefix(chunks.exif) if chunks.exif else None,
         icc_profile=chunks.profile(),
         metadata=chunks.metadata(),
+        notes=chunks.notes(),
     )
     return Decoded(raster=raster, orientation=exif.orientation_of(raster.exif or b""))
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from blur2blur.images import cameras, deep_png, jpeg, png, tiff
 from blur2blur.images.colour import fitting_profile
-from blur2blur.images.kinds import SUFFIXES_OF, Kind
+from blur2blur.images.history import Tag, with_event
+from blur2blur.images.kinds import KIND_OF, SUFFIXES_OF, Kind
 from blur2blur.images.metadata import iptc_of
 from blur2blur.images.raster import WRITTEN_SUFFIXES, Raster, Values
 
@@ -25,9 +26,8 @@ _SUFFIX_OF: dict[Format, str] = {
     "webp": ".webp",
     "avif": ".avif",
 }
-_KIND_OF: dict[str, Kind] = {
-    suffix: kind for kind, suffixes in SUFFIXES_OF.items() for suffix in suffixes
-}
+# kinds with a place for EXIF, XMP and a colour profile
+_MODERN = frozenset[Kind]({"JPEG", "PNG", "TIFF", "WebP", "AVIF", "HEIC"})
 
 
 def output_name(source: PurePath, wanted: Format) -> PurePath:
@@ -43,26 +43,32 @@ def output_name(source: PurePath, wanted: Format) -> PurePath:
             return source
         return source.with_name(source.name + (".png" if suffix == ".gif" else ".jpg"))
     made = _SUFFIX_OF[wanted]
-    if _KIND_OF.get(suffix) == _KIND_OF[made]:
+    if KIND_OF.get(suffix) == KIND_OF[made]:
         return source
     return source.with_name(source.name + made)
 
 
-def encode(suffix: str, raster: Raster, *, quality: int | None) -> tuple[bytes, tuple[str, ...]]:
+def encode(
+    suffix: str, raster: Raster, *, quality: int | None, tag: Tag | None = None
+) -> tuple[bytes, tuple[str, ...]]:
     """Return a file's bytes, and what the format could not hold, one line each.
 
     Args:
         suffix: one of WRITTEN_SUFFIXES.
         raster: as `raster.to_raster` returns it for that suffix.
         quality: as in `files.encode`.
+        tag: likewise.
 
     Raises:
         Exception: whatever a library raises on what it cannot encode.
     """
     grey = raster.values.shape[2] < 3
     raster = replace(raster, icc_profile=fitting_profile(raster.icc_profile, grey=grey))
-    kind = _KIND_OF[suffix]
+    kind = KIND_OF[suffix]
     notes = _left_out(kind, raster)
+    if tag is not None and kind in _MODERN:
+        raster, more = _tagged(kind, raster, tag)
+        notes += more
     if kind == "TIFF":
         data = tiff.encode(
             raster.values,
@@ -84,14 +90,23 @@ def encode(suffix: str, raster: Raster, *, quality: int | None) -> tuple[bytes, 
     return data, notes
 
 
+def _tagged(kind: Kind, raster: Raster, tag: Tag) -> tuple[Raster, tuple[str, ...]]:
+    """Add the tag to the history in XMP, where that loses nothing."""
+    xmp = with_event(raster.metadata.xmp, tag)
+    if xmp is None:
+        return raster, ("its XMP is damaged or not in UTF-8: what was done is not noted in it",)
+    if kind == "JPEG" and not jpeg.holds_xmp(xmp):
+        return raster, ("what was done is not noted: JPEG holds 64 kB of XMP",)
+    return replace(raster, metadata=replace(raster.metadata, xmp=xmp)), ()
+
+
 def _left_out(kind: Kind, raster: Raster) -> tuple[str, ...]:
     """Say which carriers a format has no place for."""
     metadata = raster.metadata
-    modern = frozenset[Kind]({"JPEG", "PNG", "TIFF", "WebP", "AVIF", "HEIC"})
     places: dict[str, frozenset[Kind]] = {
-        "EXIF": modern,
-        "the colour profile": modern,
-        "XMP": modern,
+        "EXIF": _MODERN,
+        "the colour profile": _MODERN,
+        "XMP": _MODERN,
         "IPTC": frozenset({"JPEG", "TIFF"}),
         "extended XMP": frozenset({"JPEG"}),
         "text of PNG": frozenset({"PNG"}),

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from blur2blur.errors import InputError
 from blur2blur.files import atomic_path
-from blur2blur.images import colour, decoding, encoding, exif, listing
-from blur2blur.images.kinds import KINDS, kind_of, wrong_suffix
+from blur2blur.images import animation, colour, decoding, encoding, exif, listing
+from blur2blur.images.animation import Animation
+from blur2blur.images.history import Tag
+from blur2blur.images.kinds import KIND_OF, KINDS, kind_of, wrong_suffix
 from blur2blur.images.limits import refuse_size
 from blur2blur.images.metadata import upright_xmp
 from blur2blur.images.raster import Photograph, Raster, to_photograph, to_raster
@@ -105,6 +107,29 @@ def is_animation(path: Path) -> bool:
         return kind is not None and decoding.is_animation(data, kind)
 
 
+def decode_animation(path: Path) -> Animation:
+    """Read an animated GIF, WebP or PNG. Raises InputError as `read`."""
+    _refuse_missing(path)
+    with _explained(path, _DAMAGED):
+        data = path.read_bytes()
+        kind = kind_of(data)
+        if kind is None:
+            raise InputError(f"it is not an image of a known kind ({KINDS})")
+        return animation.decode(data, kind)
+
+
+def encode_animation(path: Path, made: Animation) -> tuple[str, ...]:
+    """Write an animation whole or not at all; the suffix, of ANIMATION_SUFFIXES, chooses the kind.
+
+    Returns and raises as `encode`.
+    """
+    with _explained(path, "cannot be encoded"):
+        data, notes = animation.encode(KIND_OF[path.suffix.lower()], made)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+    return notes
+
+
 def _read_header(path: Path) -> decoding.Header:
     _refuse_missing(path)
     with (
@@ -120,15 +145,19 @@ def _read_header(path: Path) -> decoding.Header:
         return header
 
 
-def write(path: Path, photograph: Photograph, *, quality: int | None = None) -> tuple[str, ...]:
+def write(
+    path: Path, photograph: Photograph, *, quality: int | None = None, tag: Tag | None = None
+) -> tuple[str, ...]:
     """Write a photograph whole or not at all; the suffix chooses the format.
 
     Returns and raises as `to_raster` and `encode`.
     """
-    return encode(path, to_raster(path, photograph), quality=quality)
+    return encode(path, to_raster(path, photograph), quality=quality, tag=tag)
 
 
-def encode(path: Path, raster: Raster, *, quality: int | None = None) -> tuple[str, ...]:
+def encode(
+    path: Path, raster: Raster, *, quality: int | None = None, tag: Tag | None = None
+) -> tuple[str, ...]:
     """Write what `to_raster` made for this path, whole or not at all.
 
     Args:
@@ -136,6 +165,7 @@ def encode(path: Path, raster: Raster, *, quality: int | None = None) -> tuple[s
         raster: what to write.
         quality: of JPEG, WebP and AVIF, 1 to 100. None for the one that the photograph was read
             with: a JPEG's own tables and subsampling, a lossless WebP stays lossless; else 95.
+        tag: what is added to the history in its XMP; BMP has no place for it.
 
     Returns:
         What of its metadata the format could not hold, one line each.
@@ -145,7 +175,7 @@ def encode(path: Path, raster: Raster, *, quality: int | None = None) -> tuple[s
             written.
     """
     with _explained(path, "cannot be encoded"):
-        data, notes = encoding.encode(path.suffix.lower(), raster, quality=quality)
+        data, notes = encoding.encode(path.suffix.lower(), raster, quality=quality, tag=tag)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
     return notes
@@ -154,6 +184,12 @@ def encode(path: Path, raster: Raster, *, quality: int | None = None) -> tuple[s
 def write_rgb(path: Path, pixels: NDArray[np.float32]) -> None:
     """Write float32 `H W 3`, sRGB in [0, 1], at 8 bits per channel. Raises as `write`."""
     write(path, Photograph(pixels=pixels))
+
+
+def jpeg_of_rgb(pixels: NDArray[np.float32], *, quality: int) -> bytes:
+    """Return a JPEG file of float32 `H W 3`, sRGB in [0, 1]; quality from 1 to 100."""
+    raster = to_raster(Path("picture.jpg"), Photograph(pixels=pixels))
+    return encoding.encode(".jpg", raster, quality=quality)[0]
 
 
 def find_images(folder: Path) -> list[Path]:

@@ -1,24 +1,32 @@
 """Segments of JPEG files: metadata, and how strongly the pixels were compressed (ITU-T T.81)."""
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from mmap import mmap
 
 from blur2blur.images import exif
-from blur2blur.images.metadata import Metadata, photoshop_of
+from blur2blur.images.metadata import CREDENTIALS_LEFT_OUT, Metadata, photoshop_of
 
 XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\x00"
 _EXTENDED_XMP_PREFIX = b"http://ns.adobe.com/xmp/extension/\x00"
 _PHOTOSHOP_PREFIX = b"Photoshop 3.0\x00"
 _ICC_PREFIX = b"ICC_PROFILE\x00"
 _PICTURES_PREFIX = b"MPF\x00"
+_CREDENTIALS_PREFIX = b"JP"
 _GAIN_MAP_WORDS = (b"urn:iso:std:iso:ts:21496", b"hdrgm:Version", b"HDRGainMap")
 MOST_SEGMENT_BYTES = 65533
-_APP0, _APP1, _APP2, _APP13, _COMMENT, _TABLES, _SCAN = 0xE0, 0xE1, 0xE2, 0xED, 0xFE, 0xDB, 0xDA
-_METADATA = frozenset({_APP1, _APP2, _APP13, _COMMENT})
+_APP0, _APP1, _APP2, _APP11, _APP13 = 0xE0, 0xE1, 0xE2, 0xEB, 0xED
+_COMMENT, _TABLES, _SCAN, _END = 0xFE, 0xDB, 0xDA, 0xD9
+_METADATA = frozenset({_APP1, _APP2, _APP11, _APP13, _COMMENT})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
+
+# A marker among compressed pixels: not a stuffed byte, a restart, or a filling byte.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_MOTION = re.compile(rb"(Camera:(?:MotionPhoto|MicroVideo)(?:=[\"']|>)\s*)1")
+_NO_TRAILER_BYTES = 64
 
 # Luminance table of ITU-T T.81, annex K.1, in zigzag order: its sum is all that is needed.
 _STANDARD_LUMINANCE_SUM = 3688
@@ -32,6 +40,7 @@ class Segments:
         pixels: the file without metadata, of which decoders would read what they need not; empty
             where only the header was asked for.
         height, width: size as it lies in the file; 0 where it is not told.
+        trailer: what stands behind the pixels.
     """
 
     pixels: bytes = b""
@@ -47,6 +56,8 @@ class Segments:
     luminance_sum: int = 0
     more_pictures: bool = False
     gain_map: bool = False
+    credentials: bool = False
+    trailer: bytes = b""
 
     @property
     def icc_profile(self) -> bytes | None:
@@ -65,7 +76,7 @@ class Segments:
     def metadata(self) -> Metadata:
         """Return what is neither EXIF nor profile."""
         return Metadata(
-            xmp=self.xmp,
+            xmp=_MOTION.sub(rb"\g<1>0", self.xmp) if self.xmp else None,
             xmp_extended=tuple(self.xmp_extended),
             photoshop=self.photoshop or None,
             dpi=self.dpi,
@@ -74,9 +85,18 @@ class Segments:
 
     def notes(self) -> tuple[str, ...]:
         """Say what is not carried over."""
+        notes: list[str] = []
         if self.gain_map:
-            return ("its gain map (HDR) was left out: the result shows the standard range",)
-        return ("only the first of its pictures was read",) if self.more_pictures else ()
+            notes.append("its gain map (HDR) was left out: the result shows the standard range")
+        elif self.more_pictures:
+            notes.append("only the first of its pictures was read")
+        if b"ftyp" in self.trailer:
+            notes.append("its clip (of a motion photo) was left out")
+        elif len(self.trailer) > _NO_TRAILER_BYTES and not notes:
+            notes.append(f"{len(self.trailer)} bytes behind its pixels were left out")
+        if self.credentials:
+            notes.append(CREDENTIALS_LEFT_OUT)
+        return tuple(notes)
 
 
 def read_segments(data: bytes | mmap, *, with_pixels: bool = True) -> Segments:
@@ -91,8 +111,21 @@ def read_segments(data: bytes | mmap, *, with_pixels: bool = True) -> Segments:
         if marker in _FRAMES and len(content) >= 5:
             found.height, found.width = struct.unpack_from(">HH", content, 1)
     if with_pixels:
-        found.pixels = b"".join([*kept, data[place:]])
+        end = _end_of_pixels(data, place)
+        found.pixels = b"".join([*kept, data[place:end]])
+        found.trailer = data[end:].strip(b"\x00")
     return found
+
+
+def _end_of_pixels(data: bytes | mmap, place: int) -> int:
+    """Return where the marker of the end was passed, searching from a segment's start on."""
+    while found := _MARKER.search(data, place):
+        marker, place = data[found.start() + 1], found.end()
+        if marker == _END:
+            return place
+        if marker not in _WITHOUT_LENGTH and place + 2 <= len(data):
+            place += max(2, int.from_bytes(data[place : place + 2], "big"))
+    return len(data)
 
 
 def _pass_over(content: bytes, found: Segments) -> None:
@@ -124,6 +157,10 @@ def _read_app2(content: bytes, found: Segments) -> None:
     found.gain_map |= any(word in content for word in _GAIN_MAP_WORDS)
 
 
+def _read_app11(content: bytes, found: Segments) -> None:
+    found.credentials |= content.startswith(_CREDENTIALS_PREFIX)
+
+
 def _read_app13(content: bytes, found: Segments) -> None:
     if content.startswith(_PHOTOSHOP_PREFIX):
         found.photoshop += content[len(_PHOTOSHOP_PREFIX) :]
@@ -141,6 +178,7 @@ _READERS = {
     _APP0: _read_app0,
     _APP1: _read_app1,
     _APP2: _read_app2,
+    _APP11: _read_app11,
     _APP13: _read_app13,
     _COMMENT: _read_comment,
     _TABLES: _read_tables,
@@ -188,7 +226,7 @@ def metadata_segments(
         segments += _segment(_APP1, exif.PREFIX + exif_block)
     elif exif_block:
         notes += ("EXIF was left out: JPEG holds 64 kB of it",)
-    if metadata.xmp and len(metadata.xmp) + len(XMP_PREFIX) <= MOST_SEGMENT_BYTES:
+    if metadata.xmp and holds_xmp(metadata.xmp):
         segments += _segment(_APP1, XMP_PREFIX + metadata.xmp)
         segments += b"".join(_segment(_APP1, content) for content in metadata.xmp_extended)
     elif metadata.xmp:
@@ -200,6 +238,11 @@ def metadata_segments(
     for comment in metadata.comments:
         segments += _segment(_COMMENT, comment[:MOST_SEGMENT_BYTES])
     return segments, notes
+
+
+def holds_xmp(xmp: bytes) -> bool:
+    """Tell whether a packet fits into one segment."""
+    return len(xmp) + len(XMP_PREFIX) <= MOST_SEGMENT_BYTES
 
 
 def _segment(marker: int, content: bytes) -> bytes:

@@ -12,7 +12,7 @@ KINDS = ", ".join(get_args(Kind))
 
 SUFFIXES_OF: dict[Kind, frozenset[str]] = {
     "JPEG": frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jfi"}),
-    "PNG": frozenset({".png"}),
+    "PNG": frozenset({".png", ".apng"}),
     "TIFF": frozenset({".tif", ".tiff"}),
     "BMP": frozenset({".bmp"}),
     "WebP": frozenset({".webp"}),
@@ -24,6 +24,10 @@ SUFFIXES_OF: dict[Kind, frozenset[str]] = {
         {".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".raf", ".orf"}
         | {".rw2", ".pef", ".srw", ".rwl", ".3fr", ".fff", ".iiq", ".kdc", ".mrw", ".x3f", ".erf"}
     ),
+}
+
+KIND_OF: dict[str, Kind] = {
+    suffix: kind for kind, suffixes in SUFFIXES_OF.items() for suffix in suffixes
 }
 
 SUFFIXES = frozenset[str]().union(*SUFFIXES_OF.values())
@@ -102,3 +106,9 @@ def wrong_suffix(path: Path, kind: Kind) -> str | None:
     if not suffix or suffix in SUFFIXES_OF[kind]:
         return None
     return f"it is a {kind} file, whatever its suffix {suffix} says"
+
+
+def same_kind(first: Path, second: Path) -> bool:
+    """Tell whether two names are of one kind of file, by their suffixes."""
+    suffixes = {first.suffix.lower(), second.suffix.lower()}
+    return len(suffixes) == 1 or any(suffixes <= of_kind for of_kind in SUFFIXES_OF.values())

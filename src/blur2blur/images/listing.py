@@ -10,6 +10,9 @@ from pathlib import Path
 from blur2blur.errors import DataError
 from blur2blur.images.kinds import SUFFIXES
 
+MANIFEST = ".blur2blur.jsonl"
+"""The name of this program's own notes on an output folder, which are no file of the user's."""
+
 HIDDEN = "hidden"
 SEEN_FOLDER = "link to a folder that is searched already"
 
@@ -24,10 +27,14 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Photographs by their suffix, and all that is passed over; both sorted by path."""
+    """Photographs by their suffix, and all that is passed over; both sorted by path.
+
+    `others` are files of the further suffixes that were asked for.
+    """
 
     photographs: tuple[Path, ...]
     skipped: tuple[Skipped, ...]
+    others: tuple[Path, ...] = ()
 
     def by_reason(self) -> list[tuple[str, int, Path]]:
         """Return (reason, how many, the first of them), the most frequent reason first."""
@@ -46,11 +53,16 @@ def by_reason(files: Iterable[tuple[str, Path]]) -> list[tuple[str, int, Path]]:
     return sorted(counts, key=lambda count: -count[1])
 
 
-def find(folder: Path, advance: Callable[[], object] = lambda: None) -> Listing:
+def find(
+    folder: Path,
+    advance: Callable[[], object] = lambda: None,
+    *,
+    others: frozenset[str] = frozenset(),
+) -> Listing:
     """List a folder and the folders in it; `advance` is called after each file.
 
     Links to folders are followed, each folder once: its own place goes before a link to it. No file
-    is opened.
+    is opened. `others` are suffixes of files that are listed apart instead of passed over.
 
     Raises:
         DataError: the folder is missing, is a file, or it or a folder in it cannot be listed.
@@ -60,6 +72,7 @@ def find(folder: Path, advance: Callable[[], object] = lambda: None) -> Listing:
     if not folder.is_dir():
         raise DataError(f"{folder} is a file; a folder of photographs is needed")
     photographs: list[Path] = []
+    beside: list[Path] = []
     skipped: list[Skipped] = []
     root = os.path.realpath(folder)
     searched: set[str] = set()
@@ -80,30 +93,31 @@ def find(folder: Path, advance: Callable[[], object] = lambda: None) -> Listing:
                 links.append(path)
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
-            elif reason := _unwanted(path, entry):
+            elif reason := _unwanted(path, entry, SUFFIXES | others):
                 skipped.append(Skipped(path=path, reason=reason))
             else:
-                photographs.append(path)
+                (beside if path.suffix.lower() in others else photographs).append(path)
             advance()
     return Listing(
         photographs=tuple(sorted(photographs)),
         skipped=tuple(sorted(skipped, key=lambda one: one.path)),
+        others=tuple(sorted(beside)),
     )
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            wanted = (entry for entry in entries if entry.name != MANIFEST)
+            return sorted(wanted, key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"cannot list {folder}: {error.strerror or error}") from error
 
 
-def _unwanted(path: Path, entry: os.DirEntry[str]) -> str | None:
+def _unwanted(path: Path, entry: os.DirEntry[str], suffixes: frozenset[str]) -> str | None:
     """Return why a file is not read; a broken link of an image's name is left to fail by name."""
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        return f"{suffix} is not read" if suffix else "no suffix"
+    if reason := unknown_suffix(path, suffixes):
+        return reason
     if entry.is_file(follow_symlinks=False):
         return None
     try:
@@ -111,3 +125,11 @@ def _unwanted(path: Path, entry: os.DirEntry[str]) -> str | None:
     except OSError:
         return None
     return None if regular else "no regular file"
+
+
+def unknown_suffix(path: Path, suffixes: frozenset[str] = SUFFIXES) -> str | None:
+    """Return why a file is passed over by its name; None where its suffix is one of `suffixes`."""
+    suffix = path.suffix.lower()
+    if suffix in suffixes:
+        return None
+    return f"{suffix} is not read" if suffix else "no suffix"

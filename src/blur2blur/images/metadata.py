@@ -4,6 +4,10 @@ import re
 import struct
 from dataclasses import dataclass
 
+CREDENTIALS_LEFT_OUT = (
+    "its content credentials (C2PA) were left out: they hold for the pixels that were signed"
+)
+
 _PHOTOSHOP_SIGNATURE = b"8BIM"
 _IPTC_RESOURCE = 0x0404
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>)\s*)[2-8]")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mmap import mmap
 
 from blur2blur.images import icc
-from blur2blur.images.metadata import Metadata
+from blur2blur.images.metadata import CREDENTIALS_LEFT_OUT, Metadata
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = b"XML:com.adobe.xmp\x00"
@@ -37,6 +37,7 @@ class Chunks:
     icc_profile: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    credentials: bool = False
     text: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
     colour: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
 
@@ -57,6 +58,10 @@ class Chunks:
             png_colour=() if self.icc_profile else tuple(self.colour),
         )
 
+    def notes(self) -> tuple[str, ...]:
+        """Say what is not carried over."""
+        return (CREDENTIALS_LEFT_OUT,) if self.credentials else ()
+
     def profile(self) -> bytes | None:
         """Return the colour profile, or one of the chunks that describe colours without one."""
         return self.icc_profile or profile_of_chunks(dict(self.colour))
@@ -67,6 +72,7 @@ def read_chunks(data: bytes | mmap, *, with_pixels: bool = True) -> Chunks:
     found = Chunks()
     parts = [SIGNATURE]
     for kind, content, whole in _chunks(data, with_pixels=with_pixels):
+        found.credentials |= kind == b"caBX"
         if kind in _PIXEL_KINDS:
             parts.append(whole)
             found.key = content if kind == b"tRNS" else found.key

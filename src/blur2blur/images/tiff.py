@@ -31,6 +31,7 @@ _OF_LIBTIFF = (5, 34925, 50000)  # LZW, LZMA, Zstandard
 # what tifffile and this file decode; the rest (JPEG, fax...) is Pillow's
 _COMPRESSIONS = frozenset({1, 32773, *_DEFLATES, *_OF_LIBTIFF})
 _PREMULTIPLIED, _ALPHA = 1, 2
+_LAYERS = 37724
 _FLOAT_RANGE = (-0.1, 1.1)
 _MOST_CHANNELS = 32
 _MOST_COUNTED_PAGES = 1000
@@ -87,11 +88,13 @@ def is_ours(page: "TiffPage") -> bool:
 
 
 def page_notes(data: bytes) -> tuple[str, ...]:
-    """Say how many pages are left out; reduced copies of a page are none."""
+    """Say how many pages are left out, and layers; reduced copies of a page are none."""
     with _file(data) as file:
         pages = [file.pages[at] for at in range(min(len(file.pages), _MOST_COUNTED_PAGES))]
         full = sum(1 for page in pages if not getattr(page, "is_reduced", False))
-    return (f"only the first of its {full} pages was read",) if full > 1 else ()
+        layered = len(pages) > 0 and _LAYERS in getattr(pages[0], "tags", ())
+    notes = (f"only the first of its {full} pages was read",) if full > 1 else ()
+    return (*notes, "its layers (Photoshop) were left out") if layered else notes
 
 
 def decode(data: bytes, page: "TiffPage") -> Page:

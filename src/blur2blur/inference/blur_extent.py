@@ -13,6 +13,10 @@ PATCH_PX = 128
 RELIABLE_PX = 5.0
 """Above that extent, a smaller size is asked: the network has seen blur up to 25 px."""
 
+SHARP_PX = 1.4
+"""Photographs of less extent are sharp. Low, since blur that is left does more harm than a sharp
+photograph that is touched: `python benchmarks/sharp_photographs.py` counts both."""
+
 _SIZES = (1, 2, 4)
 _PATCHES = 16
 _LEAST_CONTRAST = 0.01  # standard deviation in sRGB values below which a patch tells nothing
@@ -29,14 +33,14 @@ def load_estimator() -> Callable[[Pixels], Pixels]:
     return openvino.load(file.graph, file.weights, "fp32")
 
 
-def estimate_px(estimate: Callable[[Pixels], Pixels], image: Pixels) -> float:
-    """Return the extent in pixels of the blur of an image; 0 where nothing tells it.
+def estimate_px(estimate: Callable[[Pixels], Pixels], image: Pixels) -> float | None:
+    """Return the extent in pixels of the blur of an image; None where nothing tells it.
 
     Args:
         estimate: as `load_estimator` returns it.
         image: H W 3, float32, sRGB in [0, 1].
     """
-    extent_px = 0.0
+    extent_px = None
     for size in _SIZES:
         patches = busiest_patches(reduce(image, size))
         if not len(patches):
@@ -45,7 +49,14 @@ def estimate_px(estimate: Callable[[Pixels], Pixels], image: Pixels) -> float:
         extent_px = size * (2 ** _weighted_median(octaves, np.exp(-log_error)) - 1)
         if extent_px < RELIABLE_PX * size:
             break
-    return max(0.0, extent_px)
+    return None if extent_px is None else max(0.0, extent_px)
+
+
+def is_sharp(extent_px: float | None, height: int, width: int) -> bool:
+    """Tell whether a photograph is sharp already; one of which little tells is not."""
+    if extent_px is None or min(height, width) < PATCH_PX:
+        return False
+    return extent_px < SHARP_PX
 
 
 def busiest_patches(image: Pixels) -> Pixels:

@@ -1,33 +1,25 @@
-"""Files, folders and globs of photographs through a pipeline, one output file for each."""
+"""Photographs through a pipeline: the next decoded and the last written during the computation."""
 
 import logging
+import shutil
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from blur2blur import images
 from blur2blur.errors import Blur2BlurError, InputError
-from blur2blur.files import refuse_file_in_the_way
+from blur2blur.files import atomic_path
 from blur2blur.images import Photograph, Raster
+from blur2blur.images.kinds import same_kind
 from blur2blur.inference.backends import is_out_of_memory
+from blur2blur.inference.blur_extent import is_sharp
 from blur2blur.inference.pipeline import Pipeline
+from blur2blur.inference.planning import Job
 
-CONVERTED_FOLDER = "converted"
-
-_GLOB_CHARACTERS = frozenset("*?[")
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One photograph and the files made of it; `converted` is None where it is not asked for."""
-
-    source: Path
-    output: Path
-    converted: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,61 +30,31 @@ class Failure:
     error: Blur2BlurError
 
 
-def plan(inputs: Sequence[str], out: Path, *, save_converted: bool) -> list[Job]:
-    """Find the photographs and name their outputs; touches no file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of photographs, each in their order: those that failed, and those left sharp."""
 
-    A file keeps its name; an image of a folder or glob also its place below it. Images in `out`
-    are left out where `out` lies inside an input folder.
+    failures: list[Failure]
+    left_sharp: list[Job]
 
-    Args:
-        inputs: image files, folders (searched to any depth), or globs such as "trip/*.jpg".
-        out: the output folder; or an image, where the input is one image file.
-        save_converted: name a file for the converted image too, in a folder `converted` of the
-            output folder.
 
-    Raises:
-        InputError: an input that is not there or holds no image, an output that would overwrite an
-            input, two inputs for one output, one image for several inputs, or a file where `out`
-            should be.
-    """
-    name = None
-    if names_photograph(out):
-        if len(inputs) > 1 or not Path(inputs[0]).is_file():
-            raise InputError(
-                f"{out} is the name of a photograph, which takes one photograph as input; choose a "
-                "folder for anything else"
-            )
-        out, name = out.parent, out.name
-    refuse_file_in_the_way(out)
-    jobs: dict[Path, Job] = {}
-    owners: dict[Path, Path] = {}
-    for text in inputs:
-        for source, found in _expand(text, out):
-            place = images.output_name(found, "keep") if name is None else PurePath(name)
-            converted = out / CONVERTED_FOLDER / place if save_converted else None
-            job = Job(source=source, output=out / place, converted=converted)
-            for path in (job.output, job.converted):
-                owner = owners.setdefault(path, source) if path is not None else source
-                if owner.resolve() != source.resolve():
-                    raise InputError(
-                        f"{owner} and {source} would both be written to {path}; run them "
-                        "separately, with an output folder each"
-                    )
-            jobs.setdefault(job.output, job)
-    sources = {job.source.resolve() for job in jobs.values()}
-    for path in owners:
-        if path.resolve() in sources:
-            raise InputError(f"{path} is an input and would be overwritten; choose another folder")
-    return list(jobs.values())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """What is to be written of a photograph; no files where it is copied."""
+
+    files: list[tuple[Path, Raster]]
+    left_sharp: bool = False
 
 
 def run(
     pipeline: Pipeline,
     jobs: Sequence[Job],
     *,
+    quality: int | None = None,
     on_photograph: Callable[[int, Job], None],
     on_tile: Callable[[int, int], None],
-) -> list[Failure]:
+    on_written: Callable[[Job, list[Path], bool], None] = lambda job, written, left_sharp: None,
+) -> Outcome:
     """Do every photograph that can be done; outputs that exist are replaced, each whole or not.
 
     While one photograph is computed, one thread decodes the next and another writes the last. Both
@@ -100,20 +62,25 @@ def run(
     decoded ahead and one being written, as whole numbers (3 bytes per pixel at 8 bits per channel).
     Whatever ends the run, a file that is being written is finished first.
 
+    A photograph that is sharp already, and has a place for that, is copied byte for byte.
+
     Args:
         pipeline: what to put them through.
-        jobs: as `plan` returns them.
+        jobs: as `planning.plan` returns them.
+        quality: as `images.encode` takes it.
         on_photograph: told (photographs computed, the next one) before each, in this thread.
         on_tile: told (tiles done, tiles in all) of the current photograph, in this thread.
-
-    Returns:
-        Those that failed, in the order of `jobs`.
+        on_written: told (photograph, files written, whether it was left as it is) once they are
+            there, in the writing thread.
     """
     errors: dict[Job, Blur2BlurError] = {}
+    left_sharp: list[Job] = []
 
-    def write(job: Job, files: list[tuple[Path, Raster]]) -> None:
+    def write(job: Job, made: _Made) -> None:
         with _noted(errors, job):
-            _write(files)
+            on_written(job, _write(job, made, quality), made.left_sharp)
+            if made.left_sharp:
+                left_sharp.append(job)
 
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         ahead = deque(reader.submit(_read, job) for job in jobs[:1])
@@ -127,14 +94,15 @@ def run(
                     writer.submit(
                         write,
                         job,
-                        _deblur(pipeline, job, _photograph(ahead.popleft()), on_tile=on_tile),
+                        _make(pipeline, job, _photograph(ahead.popleft()), on_tile=on_tile),
                     )
                 )
             if len(behind) > 1:
                 behind.popleft().result()
     for written in behind:
         written.result()
-    return [Failure(job=job, error=errors[job]) for job in jobs if job in errors]
+    failures = [Failure(job=job, error=errors[job]) for job in jobs if job in errors]
+    return Outcome(failures=failures, left_sharp=left_sharp)
 
 
 def process(
@@ -146,15 +114,14 @@ def process(
         InputError: the photograph cannot be read or an output cannot be written.
         CheckpointError: the networks fail on it.
     """
-    _write(_deblur(pipeline, job, images.to_photograph(_read(job)), on_tile=on_tile))
+    photograph = images.to_photograph(_read(job))
+    _write(job, _make(pipeline, job, photograph, on_tile=on_tile), None)
 
 
 def _read(job: Job) -> Raster:
     raster = images.decode(job.source)
     for note in raster.notes:
         _log.warning("%s: %s", job.source, note)
-    if job.output.suffix.lower() != job.source.suffix.lower():
-        _log.warning("%s is written as %s", job.source, job.output)
     return raster
 
 
@@ -162,30 +129,47 @@ def _photograph(decoded: Future[Raster]) -> Photograph:
     return images.to_photograph(decoded.result())
 
 
-def _deblur(
+def _make(
     pipeline: Pipeline,
     job: Job,
     photograph: Photograph,
     *,
     on_tile: Callable[[int, int], None] | None,
-) -> list[tuple[Path, Raster]]:
-    """Return the files to write and what they are to hold."""
+) -> _Made:
+    """Return what is to be written of a photograph."""
     pixels = images.working_pixels(photograph)
+    extent_px = pipeline.extent_px(pixels) if job.kept is not None else None
+    if job.kept is not None and is_sharp(extent_px, *pixels.shape[:2]):
+        if same_kind(job.source, job.kept):
+            return _Made(files=[], left_sharp=True)
+        return _Made(files=[(job.kept, images.to_raster(job.kept, photograph))], left_sharp=True)
+    factor = pipeline.choose_factor(pixels, extent_px)
     if job.converted is None:
-        pipeline.process(pixels, out=pixels, on_tile=on_tile)
+        pipeline.process(pixels, factor=factor, out=pixels, on_tile=on_tile)
         made = [(job.output, pixels)]
     else:
-        merged = pipeline.process(pixels, keep_converted=True, on_tile=on_tile)
+        merged = pipeline.process(pixels, factor=factor, keep_converted=True, on_tile=on_tile)
         made = [(job.converted, merged[..., :3]), (job.output, merged[..., 3:])]
-    return [
-        (path, images.to_raster(path, images.with_result(photograph, part))) for path, part in made
-    ]
+    return _Made(
+        files=[
+            (path, images.to_raster(path, images.with_result(photograph, part)))
+            for path, part in made
+        ]
+    )
 
 
-def _write(files: Sequence[tuple[Path, Raster]]) -> None:
-    for path, raster in files:
-        for note in images.encode(path, raster):
-            _log.warning("%s: %s", path, note)
+def _write(job: Job, made: _Made, quality: int | None) -> list[Path]:
+    """Write what was made, or copy the source, and return the files; none where it stays."""
+    if made.files or job.kept is None:
+        for path, raster in made.files:
+            for note in images.encode(path, raster, quality=quality):
+                _log.warning("%s: %s", path, note)
+        return [path for path, _ in made.files]
+    if job.kept.exists() and job.kept.samefile(job.source):
+        return []
+    with atomic_path(job.kept) as temporary:
+        shutil.copyfile(job.source, temporary)
+    return [job.kept]
 
 
 @contextmanager
@@ -203,50 +187,3 @@ def _noted(errors: dict[Job, Blur2BlurError], job: Job) -> Generator[None]:
             raise
         error.__cause__ = error.__context__ = None
         errors[job] = error.with_traceback(None)
-
-
-def _expand(text: str, out: Path) -> Iterator[tuple[Path, PurePath]]:
-    """Yield each photograph of one input and its place below the output folder."""
-    path = Path(text)
-    if path.is_file():
-        yield path, PurePath(path.name)
-        return
-    if path.is_dir():
-        root = path
-        if root.resolve() == out.resolve():
-            raise InputError(f"the output folder {out} is the input folder; choose another one")
-        found = images.find_images(root)
-    elif has_wildcard(text):
-        root, pattern = split_glob(path)
-        found = sorted(match for match in root.glob(pattern) if _is_image(match))
-    else:
-        raise InputError(f"no file or folder {text}")
-    if root.resolve() in out.resolve().parents:
-        found = [image for image in found if out.resolve() not in image.resolve().parents]
-    if not found:
-        known = " ".join(sorted(images.SUFFIXES))
-        raise InputError(f"no images in {text} (sought: {known})")
-    for image in found:
-        yield image, image.relative_to(root)
-
-
-def names_photograph(out: Path) -> bool:
-    """Tell whether an output is the name of an image, not a folder."""
-    return out.suffix.lower() in images.WRITTEN_SUFFIXES and not out.is_dir()
-
-
-def has_wildcard(text: str) -> bool:
-    """Tell whether an input that is no file or folder is a glob."""
-    return bool(_GLOB_CHARACTERS & set(text))
-
-
-def split_glob(path: Path) -> tuple[Path, str]:
-    """Return the folder before the first part with a wildcard, and the rest."""
-    parts = path.parts
-    first = next(i for i, part in enumerate(parts) if _GLOB_CHARACTERS & set(part))
-    return Path(*parts[:first]), str(PurePath(*parts[first:]))
-
-
-def _is_image(path: Path) -> bool:
-    hidden = path.name.startswith(".")
-    return path.is_file() and not hidden and path.suffix.lower() in images.SUFFIXES

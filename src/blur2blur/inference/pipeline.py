@@ -61,6 +61,8 @@ class Pipeline:
         precision: in which precision.
         size_rule: the image sides that the networks accept.
         tile_px: longest side of a tile; smaller once memory did not suffice.
+        strength: how much of the change is made, 0 to 1.
+        built_from: the arguments by name.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Pipeline:
         batch_size: int = 1,
         ensemble: Ensemble = "none",
         scale: Scale = "1",
+        strength: float = 1.0,
     ) -> None:
         """Load the networks.
 
@@ -99,6 +102,7 @@ class Pipeline:
                 times the seconds; "none" does not.
             scale: the working scale (see `working_scale`): "1", "1/2", "1/3" or "1/4" of the
                 image's sides, or "auto", which chooses for each image by the extent of its blur.
+            strength: how much of the change is made: 0 returns the image, 1 the deblurred one.
 
         Raises:
             CheckpointError: a file that is missing, damaged, unsafe or of another kind; an unknown
@@ -106,9 +110,9 @@ class Pipeline:
             ConfigError: a device that is not there, an extra that is not installed, a backend that
                 cannot take the networks, a precision that is not possible, a tile that is not
                 larger than the overlap, a batch size below 1, an ensemble or a scale that there is
-                not.
+                not, a strength outside [0, 1].
         """
-        self._built_from = {
+        self.built_from: dict[str, Any] = {
             key: value for key, value in locals().items() if key not in ("self", "__class__")
         }
         converter = zoo.converter_beside(deblurrer, converter)
@@ -119,6 +123,9 @@ class Pipeline:
         if ensemble not in get_args(Ensemble):
             raise ConfigError(f"ensemble '{ensemble}': choose {' or '.join(get_args(Ensemble))}")
         self.ensemble: Ensemble = ensemble
+        if not 0 <= strength <= 1:
+            raise ConfigError(f"strength {strength:g}: it goes from 0, no change, to 1")
+        self.strength = strength
         self._factor = factor_of(scale)
         pair = [("deblurrer", deblurrer)]
         if converter is not None:
@@ -129,10 +136,10 @@ class Pipeline:
         least_px = 2 * self.size_rule.padded(overlap_px, overlap_px)[0]
         self.tile_px = max(engine.tile_px, least_px) if tile_px is None else tile_px
         self._check_tile(self.tile_px)
-        self._estimate = load_estimator() if self._factor is None else None
+        self._estimate: Callable[[Pixels], Pixels] | None = None
 
     def __repr__(self) -> str:
-        built = ", ".join(f"{key}={value!r}" for key, value in self._built_from.items())
+        built = ", ".join(f"{key}={value!r}" for key, value in self.built_from.items())
         return f"Pipeline({built}) on {self.device} by {self.backend} in {self.precision}"
 
     def __enter__(self) -> "Pipeline":
@@ -147,7 +154,7 @@ class Pipeline:
         self._estimate = None
 
     def __reduce__(self) -> "tuple[Callable[..., Pipeline], tuple[dict[str, Any]]]":
-        return _build, (self._built_from,)
+        return _build, (self.built_from,)
 
     def __call__(
         self,
@@ -190,14 +197,25 @@ class Pipeline:
             converted=back([each[..., :3] for each in merged]) if self.converts else None,
         )
 
-    def choose_factor(self, pixels: Pixels) -> int:
-        """Return what the sides of an image (H W 3) are divided by while it is deblurred."""
+    def extent_px(self, pixels: Pixels) -> float | None:
+        """Return the extent in pixels of the blur of an image (H W 3); None where nothing tells."""
         if self._estimate is None:
-            assert self._factor is not None
+            self._estimate = load_estimator()
+        return estimate_px(self._estimate, pixels)
+
+    def choose_factor(self, pixels: Pixels, extent_px: float | None = None) -> int:
+        """Return what the sides of an image are divided by while it is deblurred.
+
+        Args:
+            pixels: the image, H W 3.
+            extent_px: of its blur, where that is known already.
+        """
+        if self._factor is not None:
             return self._factor
-        extent_px = estimate_px(self._estimate, pixels)
+        if extent_px is None:
+            extent_px = self.extent_px(pixels)
         height, width = pixels.shape[:2]
-        return working_scale.choose(extent_px, height, width, self.size_rule)
+        return working_scale.choose(extent_px or 0.0, height, width, self.size_rule)
 
     def process(
         self,
@@ -260,6 +278,10 @@ class Pipeline:
         images = self._run(padded.transpose(0, 3, 1, 2))
         result = np.concatenate(images, axis=1) if keep_converted else images[-1]
         result = result[..., :height, :width]
+        if self.strength < 1:
+            seen = tiles.transpose(0, 3, 1, 2)
+            mixed = seen + np.float32(self.strength) * (result[:, -3:] - seen)
+            result = np.concatenate((result[:, :-3], mixed), axis=1)
         # of clamped values: only NaN is not finite, and a sum needs no memory for each
         if not np.isfinite(result.sum()):
             raise CheckpointError(

@@ -16,8 +16,8 @@ from blur2blur.showing import progress_bars
 
 if TYPE_CHECKING:
     from blur2blur.evaluation import Report
-    from blur2blur.inference.folder import Job
     from blur2blur.inference.pipeline import Pipeline
+    from blur2blur.inference.planning import Job
 
 _PAGE = "index.html"
 
@@ -46,10 +46,11 @@ def test(arguments: Sequence[str]) -> None:
     jobs = _jobs(options, out)
     pipeline = _pipeline(options, run, device)
 
-    from blur2blur import api, evaluation
+    from blur2blur import evaluation
+    from blur2blur.inference import batch
 
     with progress_bars("photographs") as on_progress:
-        failures = api.deblur_photographs(pipeline, jobs, on_progress)
+        failures = batch.deblur_photographs(pipeline, jobs, on_progress).failures
     failed = {failure.job.source for failure in failures}
     report = _measure(options, truths, [job for job in jobs if job.source not in failed])
     not_converted = [f"not converted: {failure.error}" for failure in failures]
@@ -59,7 +60,8 @@ def test(arguments: Sequence[str]) -> None:
     for problem in report.problems:
         typer.echo(f"not measured: {problem}", err=True)
     for mean in report.means:
-        typer.echo(f"{mean.method}: {mean.psnr_db:.2f} dB, SSIM {mean.ssim:.4f}")
+        psnr, ssim = evaluation.number(mean.psnr_db, 2), evaluation.number(mean.ssim, 4)
+        typer.echo(f"{mean.method}: PSNR {psnr}, SSIM {ssim}")
     done = len(jobs) - len(failures)
     typer.echo(f"{done} of {len(jobs)} photographs converted; page: {out / _PAGE}")
     if failures:
@@ -79,7 +81,7 @@ def _results_folder(options: Options, name: str) -> Path:
 def _jobs(options: Options, out: Path) -> "list[Job]":
     """Name the outputs. Raises DataError or InputError where there is nothing to convert."""
     from blur2blur.data.folders import placing
-    from blur2blur.inference import folder
+    from blur2blur.inference import planning
 
     photographs = Path(options.text("dataroot")) / f"{options.text('phase')}A"
     if not photographs.is_dir():
@@ -87,7 +89,8 @@ def _jobs(options: Options, out: Path) -> "list[Job]":
             f"no folder {photographs}; --phase {options.text('phase')} converts its photographs"
         )
     placing.refuse_inside(out, photographs)
-    jobs = folder.plan([str(photographs)], out / "images", save_converted=False)
+    wanted = planning.Wanted(results=True)
+    jobs = planning.plan([str(photographs)], out / "images", wanted).photographs
     jobs = jobs[max(0, options.whole("delta")) :]
     for name in ("num_test", "max_dataset_size"):
         if options.whole(name) >= 0:

@@ -1,5 +1,6 @@
 """Clips through a pipeline, frame by frame: memory does not grow with their length."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,23 +10,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from blur2blur.errors import InputError
 from blur2blur.files import atomic_path
 from blur2blur.inference.pipeline import Pipeline
-from blur2blur.inference.video import codecs, colour, reading, writing
+from blur2blur.inference.video import animations, codecs, colour, reading, writing
 from blur2blur.inference.video.codecs import Encoding, Quality
 from blur2blur.inference.video.colour import Layout, Matrix
 from blur2blur.inference.video.reading import Clip, Step
+from blur2blur.inference.video.scenes import Scenes
 from blur2blur.tiling import Pixels
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.stream import Stream
 
-_THUMBNAIL = (32, 18)  # columns, rows
-_SCENE_CHANGE = 0.1  # mean difference of thumbnails in R'G'B' values
+_log = logging.getLogger(__name__)
+
 _LIMITED, _FULL = 1, 2
 _BT709 = 1
 
@@ -61,7 +62,8 @@ def process(
 
     Frames are taken in the orientation they are stored in, those of a scene at one working scale,
     which its first frame decides where the pipeline's is "auto". While one is computed, the next is
-    decoded and the one before encoded; no more than these are held.
+    decoded and the one before encoded; no more than these are held. An animated GIF, WebP or PNG
+    that stays one is held whole, and needs no extra.
 
     Args:
         pipeline: what every frame goes through.
@@ -78,6 +80,11 @@ def process(
     """
     if output.exists() and source.exists() and output.samefile(source):
         raise InputError(f"{output} is the input and would be overwritten; choose another name")
+    on_frame = on_frame or (lambda done, total: None)
+    if animations.is_kept(source, output):
+        for note in animations.process(pipeline, source, output, on_frame=on_frame):
+            _log.warning("%s: %s", source, note)
+        return
     with reading.opened(source) as clip:
         encoding = choose_encoding(clip, output, quality or Quality())
         first = in_layout(clip.first, encoding.layout)
@@ -85,7 +92,7 @@ def process(
             atomic_path(output) as temporary,
             writing.opened(temporary, output, clip, first, encoding) as writer,
         ):
-            _run(pipeline, clip, encoding, writer, on_frame or (lambda done, total: None))
+            _run(pipeline, clip, encoding, writer, on_frame)
 
 
 def choose_encoding(clip: Clip, output: Path, quality: Quality) -> Encoding:
@@ -143,24 +150,6 @@ def _run(
         if written is not None:
             written.result()
         writer.finish(item)
-
-
-class Scenes:
-    """Chooses the working scale of a clip's scenes: within one it must not jump."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        self._before: Pixels | None = None
-        self._factor = 1
-
-    def factor(self, frame: Pixels) -> int:
-        """Return what the sides of the next frame (H W 3) are divided by."""
-        grey = Image.fromarray(frame.mean(axis=2, dtype=np.float32))
-        seen = np.asarray(grey.resize(_THUMBNAIL, Image.Resampling.BOX))
-        if self._before is None or np.abs(seen - self._before).mean() > _SCENE_CHANGE:
-            self._factor = self._pipeline.choose_factor(frame)
-        self._before = seen
-        return self._factor
 
 
 def _read(steps: Iterator[Step], layout: Layout, clip: Clip) -> "Frame | Sequence[Packet[Stream]]":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blur2blur.errors import ConfigError, InputError
+from blur2blur.inference.video.times import Times
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -22,6 +23,8 @@ SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg"}
     | {".3gp", ".wmv", ".flv"}
 )
+
+ATTACHMENT = "attachment"
 
 _COPIED = ("audio", "subtitle")
 # ColorTransfer codes of H.273
@@ -72,9 +75,14 @@ class Clip:
         yield from self._steps
 
 
+def has_av() -> bool:
+    """Tell whether the extra is installed."""
+    return importlib.util.find_spec("av") is not None
+
+
 def require_av() -> None:
     """Raise a ConfigError where the extra is not installed."""
-    if importlib.util.find_spec("av") is None:
+    if not has_av():
         raise ConfigError("clips need the package av: pip install 'blur2blur[video]'")
 
 
@@ -143,7 +151,7 @@ def _decode(
 
     copied_indices = {stream.index for stream in copied}
     waiting: list[Packet[Stream]] = []
-    good, extent = 0, _Extent()
+    good, extent, times = 0, _Extent(), Times(container, video)
     try:
         for packet in container.demux():
             extent.add(packet, video)
@@ -152,10 +160,12 @@ def _decode(
                 waiting.append(packet)
             if index != video.index:
                 continue
+            times.add(packet)
             for frame in video.decode(packet):
                 if frame.is_corrupt or packet.is_corrupt:
                     raise _damaged(path, good, "the next one is damaged")
                 good += 1
+                times.correct(frame)
                 yield Step(frame=frame, packets=waiting)
                 waiting = []
     except FFmpegError as error:
@@ -226,6 +236,7 @@ def _warn(
     first: "VideoFrame",
 ) -> None:
     kept = {video.index, *(stream.index for stream in copied)}
+    kept |= {stream.index for stream in container.streams if stream.type == ATTACHMENT}
     # what a time code's stream says stands in the metadata of the video, too
     lost = [
         stream.type

@@ -115,6 +115,7 @@ def opened(
         try:
             video = _add_video(container, clip, first, encoding)
             copies = _add_copies(container, clip, output)
+            _add_attachments(container, clip, output)
             container.metadata.update(_kept(clip.container.metadata))
             container.set_chapters(clip.container.chapters())
             yield Writer(container, video, copies, encoding, clip.path)
@@ -193,6 +194,20 @@ def _add_copies(container: "OutputContainer", clip: Clip, output: Path) -> "dict
         copy.disposition = source.disposition
         copies[source.index] = copy
     return copies
+
+
+def _add_attachments(container: "OutputContainer", clip: Clip, output: Path) -> None:
+    """Copy attached files, such as the fonts of subtitles, where the container has a place."""
+    from av.stream import AttachmentStream
+
+    attached = [each for each in clip.container.streams if isinstance(each, AttachmentStream)]
+    if attached and container.format.name != "matroska":
+        names = ", ".join(each.name or "without a name" for each in attached)
+        _log.warning("%s: attached files (%s) are left out; an .mkv holds them", output, names)
+        return
+    for each in attached:
+        kind = each.mimetype or "application/octet-stream"
+        container.add_attachment(each.name or "attachment", kind, each.data)
 
 
 def _new_frame(frame: "VideoFrame", planes: Planes, layout: Layout) -> "VideoFrame":

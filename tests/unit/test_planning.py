@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from blur2blur.errors import InputError
-from blur2blur.inference import folder
+from blur2blur.inference import planning
+from blur2blur.inference.planning import Wanted
 
 
 def _touch(root: Path, *names: str) -> None:
@@ -17,7 +18,8 @@ def _touch(root: Path, *names: str) -> None:
 
 def _plan(root: Path, *inputs: str, out: str = "out", converted: bool = False) -> dict[str, str]:
     """Return {output: source}, both relative to `root`."""
-    jobs = folder.plan([str(root / text) for text in inputs], root / out, save_converted=converted)
+    wanted = Wanted(save_converted=converted)
+    jobs = planning.plan([str(root / text) for text in inputs], root / out, wanted).photographs
     return {
         job.output.relative_to(root / out).as_posix(): job.source.relative_to(root).as_posix()
         for job in jobs
@@ -40,7 +42,8 @@ def test_file_keeps_its_name(tmp_path: Path) -> None:
 
 def test_one_photograph_may_be_given_a_name(tmp_path: Path) -> None:
     _touch(tmp_path, "in/x.jpg", "in/y.jpg")
-    jobs = folder.plan([str(tmp_path / "in/x.jpg")], tmp_path / "z.png", save_converted=True)
+    wanted = Wanted(save_converted=True)
+    jobs = planning.plan([str(tmp_path / "in/x.jpg")], tmp_path / "z.png", wanted).photographs
     assert [(job.output, job.converted) for job in jobs] == [
         (tmp_path / "z.png", tmp_path / "converted/z.png")
     ]
@@ -112,7 +115,9 @@ def test_converted_images_count_as_outputs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["in", "in/", "in/../in"])
 def test_output_folder_equal_to_the_input_folder_is_refused(tmp_path: Path, text: str) -> None:
     _touch(tmp_path, "in/x.jpg")
-    assert "is the input folder" in _refused(tmp_path, text, out="in")
+    assert "would be overwritten; choose another folder, or a --suffix" in _refused(
+        tmp_path, text, out="in"
+    )
 
 
 def test_an_output_over_an_input_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 from blur2blur import images
 from blur2blur.errors import InputError
 from blur2blur.images import animation
+from blur2blur.inference import planning
 from blur2blur.inference.video import clips
 from blur2blur.tiling import Pixels
 
@@ -41,6 +42,7 @@ def scenes(*, clear: bool) -> list[np.ndarray]:
 
 
 def save(path: Path, frames: list[np.ndarray], **options: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
     first, *others = map(Image.fromarray, frames)
     chosen = {"save_all": True, "append_images": others, "duration": DURATIONS_MS} | options
     if path.suffix == ".gif" and frames[0].shape[2] == 4:
@@ -165,3 +167,19 @@ def test_too_many_pixels_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     save(tmp_path / "a.gif", scenes(clear=False))
     with pytest.raises(InputError, match=r"its 4 frames of 48x36 .*-o NAME.mp4"):
         images.decode_animation(tmp_path / "a.gif")
+
+
+def test_they_keep_their_names_and_need_no_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "has_av", lambda: False)
+    for suffix in (".gif", ".webp", ".png", ".apng"):
+        save(tmp_path / "in" / f"moving{suffix}", scenes(clear=False))
+        Image.fromarray(scenes(clear=False)[0]).save(tmp_path / "in" / f"still{suffix}")
+    made = planning.plan([str(tmp_path / "in")], tmp_path / "out")
+    names = ["moving.apng", "moving.gif", "moving.png", "moving.webp"]
+    assert [job.output.name for job in made.clips] == names
+    assert [job.source.stem for job in made.photographs] == ["still"] * 4
+    assert made.skipped == []
+    one = planning.plan([str(tmp_path / "in" / "moving.gif")], tmp_path / "other.webp")
+    assert [job.output for job in one.clips] == [tmp_path / "other.webp"]

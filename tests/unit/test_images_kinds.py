@@ -54,7 +54,7 @@ class TestContentDecides:
             assert images.read_size(path) == (24, 40)
             assert (raster.notes == ()) == (suffix == FORMATS[kind])
 
-    @pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".jfi", ".JPG"])
+    @pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".jfi", ".mpo", ".JPG"])
     def test_other_names_of_jpeg(self, tmp_path: Path, suffix: str):
         path = tmp_path / f"a{suffix}"
         path.write_bytes(saved("JPEG", smooth()))

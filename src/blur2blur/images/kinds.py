@@ -11,7 +11,7 @@ Kind = Literal["JPEG", "PNG", "TIFF", "BMP", "WebP", "GIF", "HEIC", "AVIF", "JPE
 KINDS = ", ".join(get_args(Kind))
 
 SUFFIXES_OF: dict[Kind, frozenset[str]] = {
-    "JPEG": frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jfi"}),
+    "JPEG": frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".mpo"}),
     "PNG": frozenset({".png", ".apng"}),
     "TIFF": frozenset({".tif", ".tiff"}),
     "BMP": frozenset({".bmp"}),

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 # What is looked for in folders. Files are opened by their content, whatever they are called.
 SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg"}
-    | {".3gp", ".wmv", ".flv"}
+    | {".3gp", ".3g2", ".qt", ".wmv", ".asf", ".flv", ".vob", ".m2v", ".mxf", ".dv", ".ogv"}
+    | {".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"}
 )
 
 ATTACHMENT = "attachment"

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -59,8 +61,9 @@ def main() -> None:
 def guard(command: Callable[[], object]) -> None:
     """Run a command; a user's mistake, or a path the system refuses, becomes a line and exit 2.
 
-    Ctrl-C is exit 130.
+    Ctrl-C is exit 130, SIGTERM 143.
     """
+    signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for file names that are no Unicode
@@ -81,6 +84,13 @@ def guard(command: Callable[[], object]) -> None:
         _fail(str(missing))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _terminate(_number: int, _frame: object) -> NoReturn:
+    """End as an exception does: what is half written goes, what is finished stays."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.write(2, b"terminated\n")  # the streams may be in the middle of a line
+    sys.exit(143)
 
 
 def _fail(message: str) -> NoReturn:

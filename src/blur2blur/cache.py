@@ -8,10 +8,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
+
+from blur2blur.errors import InputError
+from blur2blur.files import temporary_beside
 
 _KEPT = 16
 """Entries of a kind that are kept; of more, those used longest ago are deleted."""
@@ -22,11 +25,17 @@ _SUMS = "sha256.json"
 _log = logging.getLogger(__name__)
 
 
-def cache_folder() -> Path:
-    """Return where the cache is: BLUR2BLUR_CACHE, or the system's place for a user's."""
+def cache_folder() -> Path | None:
+    """Return where the cache is: BLUR2BLUR_CACHE, or the system's place for a user's.
+
+    None for a user without account and home, as in containers.
+    """
     if named := os.environ.get("BLUR2BLUR_CACHE"):
         return Path(named)
-    return platformdirs.user_cache_path("blur2blur")
+    try:
+        return platformdirs.user_cache_path("blur2blur")
+    except (RuntimeError, KeyError, OSError):
+        return None
 
 
 @contextmanager
@@ -43,24 +52,41 @@ def cached_file(
         name: the file's name; `make` may put others beside it.
         make: writes the file; what it raises leaves nothing behind.
     """
-    kept = None if digest is None else cache_folder() / kind / digest[:_KEY_LENGTH]
-    if kept is not None and _is_whole(kept):
-        (kept / _SUMS).touch()
+    root = cache_folder()
+    kept = root / kind / digest[:_KEY_LENGTH] if root and digest else None
+    if kept is not None and not _is_whole(kept):
+        kept = _kept(kept, name, make)
+    if kept is not None:
+        with suppress(OSError):  # of another user, or on a read-only disk
+            (kept / _SUMS).touch()
         yield kept / name
         return
-    place = kept.parent if kept is not None and _can_write(kept.parent) else None
-    # beside its final place, so that one renaming puts it there
-    temporary = Path(tempfile.mkdtemp(prefix="making-", dir=place))
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder, name))
+        yield Path(folder, name)
+
+
+def _kept(kept: Path, name: str, make: Callable[[Path], None]) -> Path | None:
+    """Make an entry of the cache and return it; None where nothing can be kept there."""
+    if not _can_write(kept.parent):
+        return None
     try:
-        make(temporary / name)
-        if kept is None or place is None:
-            yield temporary / name
-            return
-        _seal(temporary)
-        yield _put(temporary, kept) / name
-        _forget(place)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        # beside its final place, so that one renaming puts it there
+        with temporary_beside(kept.with_name("making"), folder=True) as temporary:
+            make(temporary / name)
+            _seal(temporary)
+            placed = _put(temporary, kept)
+    except (OSError, InputError) as error:  # a full disk among them
+        _tell(kept.parent, error)
+        return None
+    if placed:
+        _forget(kept.parent)
+    return kept if placed else None
+
+
+def _tell(folder: Path, error: Exception) -> None:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    _log.warning("cannot keep anything in the cache %s: %s", folder, reason)
 
 
 def _can_write(folder: Path) -> bool:
@@ -68,7 +94,7 @@ def _can_write(folder: Path) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        _log.warning("cannot keep anything in the cache %s: %s", folder, error.strerror or error)
+        _tell(folder, error)
         return False
     return True
 
@@ -83,7 +109,7 @@ def _is_whole(folder: Path) -> bool:
     try:
         sums: dict[str, str] = json.loads((folder / _SUMS).read_text())
         return all(sha256(folder / name) == sum_ for name, sum_ in sums.items())
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return False
 
 
@@ -93,22 +119,22 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _put(temporary: Path, kept: Path) -> Path:
-    """Rename a finished entry to its place; where another process was first, use that one."""
+def _put(temporary: Path, kept: Path) -> bool:
+    """Rename a finished entry to its place, or find that another process was first."""
     for _ in range(2):
         try:
-            return temporary.rename(kept)
+            temporary.rename(kept)
         except OSError:
             if _is_whole(kept):
-                return kept
+                return True
             # what is there is damaged; renamed before it is deleted, so that nobody reads half
             damaged = kept.with_name(f"damaged-{time.time_ns()}")
-            try:
+            with suppress(OSError):
                 kept.rename(damaged)
-            except OSError:
-                continue
-            shutil.rmtree(damaged, ignore_errors=True)
-    return temporary
+                shutil.rmtree(damaged, ignore_errors=True)
+        else:
+            return True
+    return False
 
 
 def _forget(folder: Path) -> None:

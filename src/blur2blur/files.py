@@ -2,12 +2,25 @@
 
 import errno
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from blur2blur.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
+
+_MARK = ".blur2blur-"
+"""In the names of temporary files and folders, all hidden."""
+
+_ABANDONED_SECONDS = 1.0  # between making a temporary file and locking it less passes
 
 
 @contextmanager
@@ -37,25 +50,13 @@ def atomic_path(path: Path) -> Generator[Path]:
     Raises:
         InputError: the disk is full or the folder cannot be written.
     """
-    temporary: Path | None = None
-    try:
-        with explained_writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(
-                # file systems limit names to 255 bytes, of which one character may take four
-                prefix=f".{path.stem[:20]}-",
-                suffix=path.suffix,
-                dir=path.parent,
-            )
-            os.close(handle)
-            temporary = Path(name)
+    with explained_writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_beside(path) as temporary:
             yield temporary
-            with suppress(OSError):  # some network shares and memory cards know no permissions
+            with suppress(OSError):  # some mounts (FAT, SMB) have no permissions
                 temporary.chmod(_mode(path))
-            temporary.replace(path)
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            _put(temporary, path)
 
 
 @contextmanager
@@ -70,10 +71,82 @@ def atomic_files(path: Path) -> Generator[Path]:
     """
     with explained_writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.stem[:20]}-", dir=path.parent) as folder:
-            yield Path(folder) / path.name
-            for file in sorted(Path(folder).iterdir()):
-                file.replace(path.parent / file.name)
+        with temporary_beside(path, folder=True) as folder:
+            yield folder / path.name
+            for file in sorted(folder.iterdir()):
+                _put(file, path.parent / file.name)
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Rename a finished file to its name; what is there after a power cut is the old or the new."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    with suppress(OSError):  # not every system opens folders
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def temporary_beside(path: Path, *, folder: bool = False) -> Generator[Path]:
+    """Yield a new hidden file beside `path`, or a folder; it is gone after the block.
+
+    What processes that were killed left in that folder is deleted first, once in a process.
+    """
+    _delete_abandoned(path.parent)
+    # file systems limit names to 255 bytes, of which one character may take four
+    prefix = f".{path.stem[:20]}{_MARK}"
+    if folder:
+        made = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+    else:
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        made = Path(name)
+    lock = _locked(made)
+    try:
+        yield made
+    finally:
+        _delete(made)
+        if lock is not None:
+            os.close(lock)
+
+
+@cache
+def _delete_abandoned(folder: Path) -> None:
+    """Delete temporary files of ours that no process holds."""
+    latest = time.time() - _ABANDONED_SECONDS
+    with suppress(OSError):
+        for path in folder.glob(f".*{_MARK}*"):
+            lock = _locked(path) if path.lstat().st_mtime < latest else None
+            if lock is not None:
+                _delete(path)
+                os.close(lock)
+
+
+def _locked(path: Path) -> int | None:
+    """Return a handle that locks a file or folder; None where that is held, or cannot be."""
+    if fcntl is None:
+        return None
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def keep_dates(source: Path, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import json
 import logging
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,6 +51,29 @@ def one_is_both(value: object) -> object:
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
+_DEEPEST_JSON = 64
+
+
+def parse_json(text: str | bytes) -> Any:  # noqa: ANN401
+    """Return what JSON holds. Raises ValueError: it is none, or nested more than 64 levels deep."""
+    too_deep = f"it is nested more than {_DEEPEST_JSON} levels deep"
+    try:
+        content: Any = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(too_deep) from error
+    level = [content]
+    for _ in range(_DEEPEST_JSON):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    if level:
+        raise ValueError(too_deep)
+    return content
+
+
 def nearest(name: str, known: Iterable[str], *, section: str = "") -> str:
     """Return "; did you mean 'x'?" for the known name closest to `name`, else all known names.
 
@@ -84,7 +108,7 @@ def read_preset(name_or_path: str, folder: str = "") -> dict[str, Any]:
         path = PRESETS_DIR / folder / f"{name_or_path}.toml"
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
@@ -115,7 +139,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
 def _parse_value(text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 
@@ -182,7 +206,7 @@ def build(model: type[SettingsT], values: Mapping[str, Any], *, source: str) -> 
             raise ConfigError(f"{source}: '{dotted}' is missing") from error
         # a rule of a whole section names the values itself
         whole = first["type"] == "value_error" and isinstance(first["input"], Mapping)
-        given = f"{dotted} = {first['input']!r}: " if location and not whole else ""
+        given = f"{dotted} = {first['input']!r:.100}: " if location and not whole else ""
         raise ConfigError(f"{source}: {given}{message}") from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from blur2blur import cache
-from blur2blur.errors import CheckpointError
+from blur2blur.errors import CheckpointError, InputError
 
 
 @pytest.fixture
@@ -93,3 +93,31 @@ def test_the_oldest_entries_are_forgotten(place: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(cache, "_KEPT", 2)
     paths = [entry(digest=str(number) * 64)[0] for number in range(3)]
     assert [path.exists() for path in paths] == [False, True, True]
+
+
+def test_a_full_disk_under_the_cache_stops_nobody(place: Path, caplog):
+    calls: list[Path] = []
+
+    def make(path: Path) -> None:
+        calls.append(path)
+        if place in path.parents:
+            raise InputError(f"cannot write {path}: the disk is full")
+        path.write_text("made")
+
+    with cache.cached_file("things", "0" * 64, "a", make) as path:
+        assert path.read_text() == "made"
+    assert len(calls) == 2
+    assert "cannot keep anything in the cache" in caplog.text
+    assert not list(place.iterdir())
+
+
+def test_no_home_no_cache(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("BLUR2BLUR_CACHE")
+
+    def homeless(*_: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(cache.platformdirs, "user_cache_path", homeless)
+    with cache.cached_file("things", "0" * 64, "a", lambda path: path.write_text("made")) as path:
+        assert path.read_text() == "made"
+    assert not path.exists()

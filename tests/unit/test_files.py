@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,13 +86,46 @@ def test_permissions_of_a_replaced_file_are_kept(tmp_path: Path, mode: int):
     assert path.stat().st_mode & 0o777 == mode
 
 
-def test_a_place_without_permissions_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_killed_processes_left_is_deleted_once_and_nothing_else(tmp_path: Path):
+    old = [tmp_path / name for name in (".a.blur2blur-12345678.png", ".b.blur2blur-1/made")]
+    held, others = tmp_path / ".c.blur2blur-87654321.png", tmp_path / ".hidden.png"
+    old[1].parent.mkdir()
+    for path in (*old, held, others):
+        path.touch()
+    for path in (*old, old[1].parent, held, others):
+        os.utime(path, (0, 0))
+    young = tmp_path / ".d.blur2blur-00000000.png"
+    young.touch()
+    code = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, 2); print(flush=True); input()"
+    command = [sys.executable, "-c", code, str(held)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        files.write_text(tmp_path / "a.txt", "a")
+        process.communicate(b"\n")
+    assert sorted(tmp_path.iterdir()) == sorted([held, others, young, tmp_path / "a.txt"])
+
+
+def test_a_place_without_permissions_takes_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(Path, "chmod", refuse)
-    files.write_text(tmp_path / "a.txt", "whole")
-    assert (tmp_path / "a.txt").read_text() == "whole"
+    files.write_text(tmp_path / "a.txt", "a")
+    assert (tmp_path / "a.txt").read_text() == "a"
+
+
+def test_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note(handle: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{handle}").resolve().name)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    files.write_text(tmp_path / "a.txt", "a")
+    assert synced[0].startswith(".a.blur2blur-")
+    assert synced[1] == tmp_path.name
 
 
 def test_the_longest_names_a_file_system_takes(tmp_path: Path):

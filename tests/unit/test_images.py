@@ -377,9 +377,10 @@ def animated(kind: str) -> bytes:
     return file.getvalue()
 
 
-def tiff_of(values: np.ndarray) -> bytes:
+def tiff_of(values: np.ndarray, **options: object) -> bytes:
     file = io.BytesIO()
-    tifffile.imwrite(file, values, photometric="rgb" if values.ndim == 3 else "minisblack")
+    photometric = "rgb" if values.ndim == 3 else "minisblack"
+    tifffile.imwrite(file, values, photometric=photometric, **options)
     return file.getvalue()
 
 
@@ -393,6 +394,15 @@ def jpeg_claiming(height: int, width: int) -> bytes:
     data = encoded("JPEG")
     place = data.index(b"\xff\xc0") + 5
     return data[:place] + struct.pack(">HH", height, width) + data[place + 4 :]
+
+
+def tiff_claiming(tag: int, number: int, **options: object) -> bytes:
+    """Return a picture of 16x16 with another number in one of its tags."""
+    data = bytearray(tiff_of(np.zeros((16, 16, 3), np.uint16), **options))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        entry = file.pages[0].tags[tag]
+    struct.pack_into("<H" if entry.dtype == 3 else "<I", data, entry.valueoffset, number)
+    return bytes(data)
 
 
 BAD_FILES = {
@@ -415,6 +425,11 @@ BAD_FILES = {
     "nan.tif": (float_tiff(8, 8, 3, value=float("nan")), "nan"),
     "integers.tif": (tiff_of(np.zeros((8, 8, 3), np.int32)), "int32"),
     "more_than_it_can_hold.jpg": (jpeg_claiming(20_000, 20_000), "cannot hold"),
+    "more_than_it_can_hold.png": (png_claiming(20_000, 20_000), "cannot hold"),
+    "more_than_it_can_hold.tif": (tiff_claiming(257, 30_000_000), "cannot hold"),
+    "tiles.tif": (tiff_claiming(322, 60_000, tile=(16, 16)), "tiles are 60000x16"),
+    "strips.tif": (tiff_claiming(278, 0, rowsperstrip=8), "damaged"),
+    "channels.tif": (tiff_of(np.zeros((8, 8, 40), np.uint8), planarconfig=1), "40 channels"),
 }
 
 

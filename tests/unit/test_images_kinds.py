@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image, ImageOps
 from blur2blur import images
 from blur2blur.errors import InputError
 from blur2blur.images import kinds
+from blur2blur.images.boundary import OwnMistakeWarning
 
 
 def noise(*shape: int, levels: int = 256) -> np.ndarray:
@@ -302,6 +304,10 @@ class TestOrientation:
         assert images.read_size(path) == (40, 24)
 
 
+class Panic(BaseException):
+    """As extensions in Rust raise."""
+
+
 class TestBoundary:
     def test_a_librarys_failed_assertion_is_the_files_error(self, tmp_path: Path):
         data = saved("PNG", noise(8, 8, 3) // 128)
@@ -316,7 +322,25 @@ class TestBoundary:
     def test_a_mistake_of_ours_surfaces(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (tmp_path / "a.png").write_bytes(saved("PNG", smooth()))
         monkeypatch.setattr("blur2blur.images.png._PIXEL_KINDS", None)
-        with pytest.raises(TypeError):
+        with pytest.raises(OwnMistakeWarning, match="TypeError"):
+            images.read(tmp_path / "a.png")
+
+    @pytest.mark.filterwarnings("ignore::blur2blur.images.boundary.OwnMistakeWarning")
+    def test_to_a_user_it_is_the_files_error(self, tmp_path: Path, monkeypatch):
+        (tmp_path / "a.png").write_bytes(saved("PNG", smooth()))
+        monkeypatch.setattr("blur2blur.images.png._PIXEL_KINDS", None)
+        for read in (images.read, images.decode, images.read_rgb_uint8, images.read_size):
+            with pytest.raises(InputError, match=r"a\.png cannot be read.*NoneType"):
+                read(tmp_path / "a.png")
+
+    @pytest.mark.parametrize(
+        ("raised", "words"),
+        [(Panic("in Rust"), "in Rust"), (MemoryError(), "too large for the memory")],
+    )
+    def test_panics_and_too_little_memory_too(self, tmp_path: Path, monkeypatch, raised, words):
+        (tmp_path / "a.png").write_bytes(saved("PNG", smooth()))
+        monkeypatch.setattr(Image, "open", Mock(side_effect=raised))
+        with pytest.raises(InputError, match=f"a.png .*{words}"):
             images.read(tmp_path / "a.png")
 
 

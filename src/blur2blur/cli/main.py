@@ -2,6 +2,8 @@
 
 import io
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -88,8 +90,9 @@ def guard(command: Callable[[], int | None]) -> None:
     """Run a command, and exit with the code that it returns, if any.
 
     A user's mistake, or a path the system refuses, becomes a line and exit 2; Ctrl-C a line and
-    exit 130.
+    exit 130; SIGTERM one and 143.
     """
+    signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for file names that are no Unicode
@@ -125,6 +128,13 @@ def _explained(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error)
+
+
+def _terminate(_number: int, _frame: object) -> NoReturn:
+    """End as an exception does: what is half written goes, what is finished stays."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.write(2, b"terminated\n")  # the streams may be in the middle of a line
+    sys.exit(143)
 
 
 def _fail(message: str) -> NoReturn:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from blur2blur.errors import InputError
 from blur2blur.images import exif, jpeg
 from blur2blur.images.kinds import Kind
-from blur2blur.images.limits import refuse_size
+from blur2blur.images.limits import MODERN_CODEC_BITS, refuse_size
 from blur2blur.images.metadata import Metadata
 from blur2blur.images.raster import Raster
 
@@ -28,7 +28,7 @@ def decode_heic(data: bytes) -> Raster:
     file = _opened_heif(data)
     image = file[file.primary_index]
     width, height = image.size
-    refuse_size(height, width)
+    refuse_size(height, width, data_bytes=len(data), bits=MODERN_CODEC_BITS)
     values = np.asarray(image)
     deep = image.mode.endswith(";16")
     values = values.astype(np.uint16 if deep else np.uint8).reshape(height, width, -1)
@@ -88,7 +88,9 @@ def _opened_heif(data: bytes) -> Any:  # noqa: ANN401 (the library is optional)
 def decode_raw(data: bytes) -> Raster:
     """Develop sensor values to 16 bits, which LibRaw turns upright."""
     with _opened_raw(data) as raw:
-        refuse_size(raw.sizes.height, raw.sizes.width)
+        sizes = raw.sizes
+        refuse_size(sizes.raw_height, sizes.raw_width, data_bytes=len(data), bits=8)
+        refuse_size(sizes.height, sizes.width)
         values: NDArray[np.uint16] = raw.postprocess(
             use_camera_wb=True,
             output_bps=16,

@@ -17,7 +17,7 @@ from blur2blur.errors import InputError
 from blur2blur.images import cameras, colour, deep_png, exif, jpeg, png, tiff
 from blur2blur.images.exif import exif_of
 from blur2blur.images.kinds import Kind
-from blur2blur.images.limits import NoPillowLimit, refuse_animation, refuse_size
+from blur2blur.images.limits import MODERN_CODEC_BITS, refuse_animation, refuse_size
 from blur2blur.images.metadata import Metadata
 from blur2blur.images.raster import BAND_ROWS, Compression, Raster, Values
 
@@ -77,6 +77,7 @@ def read_header(data: Any, kind: Kind) -> Header:  # noqa: ANN401 (bytes or a ma
     """
     if kind == "TIFF":
         with tiff.opened(data) as page:
+            tiff.refuse_size_of(page, len(data))
             height, width = page.imagelength, page.imagewidth
         block = exif.from_tiff(data)
         return _turned_header(height, width, block, exif.orientation_of(data))
@@ -92,6 +93,7 @@ def read_header(data: Any, kind: Kind) -> Header:  # noqa: ANN401 (bytes or a ma
         chunks = png.read_chunks(data, with_pixels=False)
         if chunks.animated:
             refuse_animation()
+        refuse_size(*chunks.size, data_bytes=len(data), bits=1)
         return _turned_header(*chunks.size, chunks.exif)
     with _pillow_image(bytes(data), kind) as image:
         width, height = image.size
@@ -114,16 +116,18 @@ def _pillow_image(data: bytes, kind: Kind) -> Generator[Image.Image]:
     """Open a file and refuse what its header tells."""
     if kind == "JPEG XL":
         cameras.library("pillow_jxl", "pillow-jxl-plugin", kind)
-    with (
-        NoPillowLimit(),
-        Image.open(io.BytesIO(data), formats=(_PILLOW_FORMATS[kind],)) as image,
-    ):
+    with Image.open(io.BytesIO(data), formats=(_PILLOW_FORMATS[kind],)) as image:
         width, height = image.size
-        packs_little = kind in ("JPEG", "BMP")
-        refuse_size(height, width, data_bytes=len(data) if packs_little else None)
+        refuse_size(height, width, data_bytes=len(data), bits=_bits(image, kind))
         if kind in _ANIMATED and getattr(image, "is_animated", False):
             refuse_animation()
         yield image
+
+
+def _bits(image: Image.Image, kind: Kind) -> int:
+    if kind in ("WebP", "AVIF", "JPEG XL"):
+        return MODERN_CODEC_BITS
+    return 1 if image.mode == "1" else 8 * len(image.getbands())
 
 
 def is_animation(data: bytes, kind: Kind) -> bool:
@@ -132,7 +136,7 @@ def is_animation(data: bytes, kind: Kind) -> bool:
         return png.read_chunks(data).animated
     if kind not in _ANIMATED:
         return False
-    with NoPillowLimit(), Image.open(io.BytesIO(data), formats=(_PILLOW_FORMATS[kind],)) as image:
+    with Image.open(io.BytesIO(data), formats=(_PILLOW_FORMATS[kind],)) as image:
         return bool(getattr(image, "is_animated", False))
 
 
@@ -244,7 +248,7 @@ def _decode_tiff(data: bytes, kind: Kind) -> Decoded:
 def _tiff_page(data: bytes) -> tiff.Page | None:
     """Return the first page where its layout is not Pillow's."""
     with tiff.opened(data) as page:
-        refuse_size(page.imagelength, page.imagewidth)
+        tiff.refuse_size_of(page, len(data))
         if tiff.is_ours(page):
             return tiff.decode(data, page)
         if page.bitspersample > 8:

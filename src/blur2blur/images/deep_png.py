@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blur2blur.images.limits import NoPillowLimit, refuse_size
+from blur2blur.images.limits import refuse_size
 from blur2blur.images.png import SIGNATURE, chunk
 
 _GREY, _RGB, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6
@@ -40,8 +40,8 @@ def decode(data: bytes, key: bytes | None) -> NDArray[np.uint16]:
     if len(data) < _HEADER_END:
         raise ValueError("it ends in its header")
     width, height = struct.unpack_from(">II", data, _HEADER_AT)
-    refuse_size(height, width)
     colour_type = data[_TYPE_AT]
+    refuse_size(height, width, data_bytes=len(data), bits=16)
     if colour_type in _SAME_BYTES:
         header = data[_HEADER_AT:_BIT_DEPTH_AT] + bytes([8, _SAME_BYTES[colour_type]])
         header += data[_TYPE_AT + 1 : _HEADER_AT + 13]
@@ -62,7 +62,7 @@ def decode(data: bytes, key: bytes | None) -> NDArray[np.uint16]:
 
 
 def _opened(data: bytes, order: str | None) -> NDArray[np.uint8]:
-    with NoPillowLimit(), Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         if order is not None:
             tiles: Any = image.tile  # pyright: ignore[reportAttributeAccessIssue]
             told: Any = [tile._replace(args=tile.args.replace("16B", order)) for tile in tiles]

@@ -5,11 +5,6 @@ JPEG, the first is the photograph; animations are refused. `Raster.notes` says w
 """
 
 import mmap
-import struct
-import traceback
-import zlib
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -21,19 +16,18 @@ from blur2blur.errors import InputError
 from blur2blur.files import atomic_path
 from blur2blur.images import animation, colour, decoding, encoding, exif, listing
 from blur2blur.images.animation import Animation
+from blur2blur.images.boundary import explained, reading
 from blur2blur.images.history import Tag
 from blur2blur.images.kinds import KIND_OF, KINDS, kind_of, wrong_suffix
 from blur2blur.images.limits import refuse_size
 from blur2blur.images.metadata import upright_xmp
 from blur2blur.images.raster import Photograph, Raster, to_photograph, to_raster
 
-_OF_DAMAGE = (ValueError, OSError, OverflowError, struct.error, zlib.error)
-_DAMAGED = "cannot be read (damaged or cut short?)"
-
 
 def read(path: Path) -> Photograph:
     """Read one photograph with its metadata. Raises InputError as `decode`."""
-    return to_photograph(decode(path))
+    with reading(path):
+        return to_photograph(_decode(path))
 
 
 def decode(path: Path) -> Raster:
@@ -44,19 +38,23 @@ def decode(path: Path) -> Raster:
             `limits.MAX_PIXELS` pixels, of values that are not read, or of a kind whose library is
             not installed.
     """
-    _refuse_missing(path)
-    with _explained(path, _DAMAGED):
-        data = path.read_bytes()
-        kind = kind_of(data)
-        if kind is None:
-            raise InputError(f"it is not an image of a known kind ({KINDS})")
-        decoded = decoding.decode(data, kind)
-    raster = decoding.upright(decoded)
+    with reading(path):
+        return _decode(path)
+
+
+def _decode(path: Path) -> Raster:
+    data = path.read_bytes()
+    kind = kind_of(data)
+    if kind is None:
+        raise InputError(f"it is not an image of a known kind ({KINDS})")
+    raster = decoding.upright(decoding.decode(data, kind))
     told = wrong_suffix(path, kind)
     grey = raster.values.shape[2] < 3
+    profile = colour.fitting_profile(raster.icc_profile, grey=grey)
+    colour.colour_space(profile)  # which finds out here whether it can be used
     return replace(
         raster,
-        icc_profile=colour.fitting_profile(raster.icc_profile, grey=grey),
+        icc_profile=profile,
         metadata=replace(raster.metadata, xmp=upright_xmp(raster.metadata.xmp)),
         notes=(told, *raster.notes) if told else raster.notes,
     )
@@ -64,19 +62,21 @@ def decode(path: Path) -> Raster:
 
 def read_rgb(path: Path) -> NDArray[np.float32]:
     """Read float32 `H W 3`, sRGB in [0, 1], upright; alpha ignored. Raises InputError as `read`."""
-    return colour.working_pixels(replace(read(path), alpha=None))
+    with reading(path):
+        return colour.working_pixels(replace(to_photograph(_decode(path)), alpha=None))
 
 
 def read_rgb_uint8(path: Path) -> NDArray[np.uint8]:
     """Read uint8 `H W 3`, sRGB, upright; 16 bits are rounded. Raises InputError as `read`."""
-    raster = decode(path)
-    values = raster.values
-    if values.dtype == np.uint16:
-        values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if values.shape[2] < 3:
-        values = values[..., :1].repeat(3, axis=2)
-    values = np.ascontiguousarray(values[..., :3], dtype=np.uint8)
-    return colour.rgb_uint8(values, raster.icc_profile)
+    with reading(path):
+        raster = _decode(path)
+        values = raster.values
+        if values.dtype == np.uint16:
+            values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        if values.shape[2] < 3:
+            values = values[..., :1].repeat(3, axis=2)
+        values = np.ascontiguousarray(values[..., :3], dtype=np.uint8)
+        return colour.rgb_uint8(values, raster.icc_profile)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -85,8 +85,9 @@ def read_size(path: Path) -> tuple[int, int]:
     Raises:
         InputError: as `read`, except for damage behind the header.
     """
-    header = _read_header(path)
-    return header.height, header.width
+    with reading(path):
+        header = _read_header(path)
+        return header.height, header.width
 
 
 def read_time_taken(path: Path) -> datetime | None:
@@ -94,14 +95,14 @@ def read_time_taken(path: Path) -> datetime | None:
 
     None where the file does not say. Raises InputError as `read_size`.
     """
-    block = _read_header(path).exif
-    return exif.time_taken(block) if block else None
+    with reading(path):
+        block = _read_header(path).exif
+        return exif.time_taken(block) if block else None
 
 
 def is_animation(path: Path) -> bool:
     """Tell whether a GIF, PNG, WebP or AVIF has several frames. Raises InputError as `read`."""
-    _refuse_missing(path)
-    with _explained(path, _DAMAGED):
+    with reading(path):
         data = path.read_bytes()
         kind = kind_of(data)
         return kind is not None and decoding.is_animation(data, kind)
@@ -109,8 +110,7 @@ def is_animation(path: Path) -> bool:
 
 def decode_animation(path: Path) -> Animation:
     """Read an animated GIF, WebP or PNG. Raises InputError as `read`."""
-    _refuse_missing(path)
-    with _explained(path, _DAMAGED):
+    with reading(path):
         data = path.read_bytes()
         kind = kind_of(data)
         if kind is None:
@@ -123,7 +123,7 @@ def encode_animation(path: Path, made: Animation) -> tuple[str, ...]:
 
     Returns and raises as `encode`.
     """
-    with _explained(path, "cannot be encoded"):
+    with explained(path, "cannot be encoded"):
         data, notes = animation.encode(KIND_OF[path.suffix.lower()], made)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
@@ -131,9 +131,7 @@ def encode_animation(path: Path, made: Animation) -> tuple[str, ...]:
 
 
 def _read_header(path: Path) -> decoding.Header:
-    _refuse_missing(path)
     with (
-        _explained(path, _DAMAGED),
         path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
     ):
@@ -174,7 +172,7 @@ def encode(
         InputError: a size that the format cannot hold, a full disk or a folder that cannot be
             written.
     """
-    with _explained(path, "cannot be encoded"):
+    with explained(path, "cannot be encoded"):
         data, notes = encoding.encode(path.suffix.lower(), raster, quality=quality, tag=tag)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
@@ -212,41 +210,3 @@ def sharpness(image_uint8: NDArray[np.uint8]) -> float:
     grey = np.pad(values, 1, mode="reflect") if min(values.shape) > 1 else np.pad(values, 1, "edge")
     neighbours = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
     return float((neighbours - 4 * values).var())
-
-
-@contextmanager
-def _explained(path: Path, problem: str) -> Generator[None]:
-    """Turn what a library raises in the block into one line on the file.
-
-    Libraries raise anything on damage, also failed assertions of their own. What this project's
-    readers find damaged they raise as ValueError; anything else of theirs is a mistake of ours and
-    passes through.
-    """
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    except MemoryError:
-        raise
-    except Exception as error:
-        if not isinstance(error, _OF_DAMAGE) and _is_ours(error):
-            raise
-        if isinstance(error, OSError) and error.errno is not None:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from error
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} {problem}: {reason}") from error
-
-
-def _is_ours(error: Exception) -> bool:
-    """Tell whether an exception was raised by code of this project, not by a library it called."""
-    innermost = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
-    return str(innermost.f_globals.get("__name__")).startswith("blur2blur.")
-
-
-def _refuse_missing(path: Path) -> None:
-    if not path.exists():
-        raise InputError(f"no file {path}")
-    if not path.is_file():
-        raise InputError(f"{path} is not a file; an image file is needed here")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (zero bytes)")

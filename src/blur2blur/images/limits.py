@@ -7,10 +7,13 @@ from PIL import Image
 from blur2blur.errors import InputError
 
 MAX_PIXELS = 500_000_000
+MAX_FILE_BYTES = 1 << 32
 
-# No code of JPEG or of run lengths says more of so few bytes; a file that does is made to harm.
-_MOST_PIXELS_PER_BYTE = 1024
+# Neither deflate nor LZW, run lengths or JPEG says more of so few bytes; files that do are made to
+# harm. Codecs of today describe a flat picture with next to nothing: their pixels count less.
+_MOST_BYTES_OF_ONE = 4096
 _ALWAYS_ALLOWED_PIXELS = 10_000_000
+MODERN_CODEC_BITS = 2
 
 
 def refuse_animation() -> None:
@@ -21,15 +24,22 @@ def refuse_animation() -> None:
     )
 
 
-def refuse_size(height: int, width: int, *, data_bytes: int | None = None) -> None:
-    """Raise InputError for a size that is none, too large, or more than a file's bytes can hold."""
+def refuse_size(height: int, width: int, *, data_bytes: int | None = None, bits: int = 24) -> None:
+    """Raise InputError for a size that is none, too large, or more than a file's bytes can hold.
+
+    Args:
+        height: of the picture.
+        width: of the picture.
+        data_bytes: of the file; None where it holds its pixels uncompressed.
+        bits: of one pixel.
+    """
     pixels = height * width
     if pixels > MAX_PIXELS:
         raise InputError(f"it says it is {width}x{height}; the limit is {MAX_PIXELS} pixels")
-    if pixels <= 0:
+    if height <= 0 or width <= 0:
         raise InputError(f"it says it is {width}x{height}: it holds no pixels")
     if data_bytes is not None and pixels > max(
-        _ALWAYS_ALLOWED_PIXELS, _MOST_PIXELS_PER_BYTE * data_bytes
+        _ALWAYS_ALLOWED_PIXELS, 8 * _MOST_BYTES_OF_ONE * data_bytes // max(1, bits)
     ):
         raise InputError(
             f"it says it is {width}x{height}, which its {data_bytes} bytes cannot hold"

@@ -19,6 +19,7 @@ from PIL import Image
 from blur2blur.errors import InputError
 from blur2blur.images import exif, ifd
 from blur2blur.images.ifd import Entry, Header
+from blur2blur.images.limits import refuse_size
 from blur2blur.images.metadata import Metadata, iptc_of, photoshop_of
 from blur2blur.images.raster import Values
 
@@ -34,6 +35,12 @@ _PREMULTIPLIED, _ALPHA = 1, 2
 _LAYERS = 37724
 _FLOAT_RANGE = (-0.1, 1.1)
 _MOST_CHANNELS = 32
+_NUMBERS = (
+    *("imagelength", "imagewidth", "bitspersample", "samplesperpixel", "rowsperstrip", "tilewidth"),
+    *("tilelength", "photometric", "compression", "predictor", "planarconfig"),
+)
+_MOST_TILE_SIDE = 1 << 15
+_MOST_SEGMENTS = 1 << 18
 _MOST_COUNTED_PAGES = 1000
 _STRIP_BYTES = 1 << 18
 _MOST_FILE_BYTES = (1 << 32) - 1
@@ -62,8 +69,8 @@ def opened(data: bytes) -> "Generator[TiffPage]":
         if len(file.pages) == 0:
             raise ValueError("it has no page")
         page: Any = file.pages[0]
-        numbers = (page.imagelength, page.imagewidth, page.bitspersample, page.samplesperpixel)
-        if not all(isinstance(number, int) for number in numbers):
+        whole = all(isinstance(getattr(page, name), int) for name in _NUMBERS)
+        if not whole or not (page.is_tiled or page.rowsperstrip):
             raise ValueError("its tags are damaged, or its channels differ in size")
         yield page
 
@@ -76,6 +83,22 @@ def _file(data: bytes) -> "Generator[TiffFile]":
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         yield file
+
+
+def refuse_size_of(page: "TiffPage", data_bytes: int) -> None:
+    """Raise InputError for sizes of the page, its channels or tiles that a file cannot mean."""
+    bits = page.samplesperpixel * page.bitspersample
+    if page.samplesperpixel > _MOST_CHANNELS:
+        raise InputError(f"it has {page.samplesperpixel} channels; the limit is {_MOST_CHANNELS}")
+    refuse_size(page.imagelength, page.imagewidth, data_bytes=data_bytes, bits=bits)
+    if page.is_tiled:
+        # the last tiles reach beyond the picture
+        down, across = min(page.tilelength, _MOST_TILE_SIDE), min(page.tilewidth, _MOST_TILE_SIDE)
+        if (down, across) != (page.tilelength, page.tilewidth) or down * across == 0:
+            raise InputError(f"it says its tiles are {page.tilewidth}x{page.tilelength}")
+        refuse_size(down, across, data_bytes=data_bytes, bits=bits)
+    if len(page.dataoffsets) > _MOST_SEGMENTS:
+        raise InputError(f"it is cut into more than {_MOST_SEGMENTS} pieces")
 
 
 def is_ours(page: "TiffPage") -> bool:
@@ -106,8 +129,6 @@ def decode(data: bytes, page: "TiffPage") -> Page:
         InputError: integers of 32 bits, or floating-point values far outside [0, 1].
         Exception: whatever tifffile raises on damage.
     """
-    if page.samplesperpixel > _MOST_CHANNELS:
-        raise ValueError(f"it has {page.samplesperpixel} channels")
     values = _array(data, page)
     if values.shape[2] != page.samplesperpixel:
         raise ValueError(f"its layout {page.axes} is not that of a picture")

@@ -1,6 +1,5 @@
 """`train.py`: the published training command, as a run of `blur2blur train converter`."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from blur2blur.cli.train import run
 from blur2blur.errors import ConfigError
 from blur2blur.reference import settings, weight_files
 from blur2blur.reference.parser import Options, choose_gpu, parse, run_folder_of
+from blur2blur.settings import parse_json
 
 if TYPE_CHECKING:
     from blur2blur.training.loop import Progress
@@ -188,7 +188,7 @@ def _content(options: Options, folder: Path) -> list[str]:
 def _stored(folder: Path) -> dict[str, Any] | None:
     """Return the settings of the run in `folder`, None where there is none or it is damaged."""
     try:
-        stored = json.loads((folder / "settings.json").read_text(encoding="utf-8"))["settings"]
+        stored = parse_json((folder / "settings.json").read_bytes())["settings"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return stored if isinstance(stored, dict) else None

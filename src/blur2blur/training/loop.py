@@ -81,25 +81,34 @@ def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
 
 @contextmanager
 def _interruptible() -> Generator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a request to stop after the step; the second one kills."""
-    requested_at = math.inf
-    previous = signal.getsignal(signal.SIGINT)
+    """Turn the first Ctrl-C into a request to stop after the step; the second one kills.
 
-    def request(_signal: int, _frame: object) -> None:
-        nonlocal requested_at
+    A SIGTERM is such a request too; it is raised again when the state is saved.
+    """
+    requested_at = math.inf
+    terminated = False
+    previous = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+
+    def request(number: int, _frame: object) -> None:
+        nonlocal requested_at, terminated
+        terminated |= number == signal.SIGTERM
         now = time.monotonic()
-        if now - requested_at > _SAME_CTRL_C_SECONDS:
+        if number == signal.SIGINT and now - requested_at > _SAME_CTRL_C_SECONDS:
             raise KeyboardInterrupt
         requested_at = min(requested_at, now)
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    signal.signal(signal.SIGINT, request)
+    for each in previous:
+        signal.signal(each, request)
     try:
         yield lambda: requested_at < math.inf
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+    if terminated:
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _cores() -> int:
@@ -109,7 +118,9 @@ def _cores() -> int:
 
 
 def _ignore_interrupts(_worker: int) -> None:
+    # both may go to all processes of a terminal or a job; the main one stops the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _averaged(network: nn.Module, decay: float) -> AveragedModel:
@@ -230,7 +241,7 @@ def train(
 
     Returns:
         True when the last step was reached, False when Ctrl-C stopped the run, which then can be
-        resumed by the same call.
+        resumed by the same call. A SIGTERM stops it likewise, and then the process.
 
     Raises:
         DataError: a loss is not finite (before the update), or a decoding process died.

@@ -13,7 +13,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from blur2blur.errors import ConfigError
 from blur2blur.files import explained_writing, refuse_file_in_the_way, write_text
-from blur2blur.settings import Settings
+from blur2blur.settings import Settings, parse_json
 from blur2blur.training.settings import TaskSettings, settings_of_run
 
 SETTINGS = "settings.json"
@@ -65,7 +65,7 @@ def refuse_other_run(folder: Path, data: Path, settings: TaskSettings) -> None:
         return
     now = {"data": str(data.resolve()), "settings": settings.model_dump(mode="json")}
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = parse_json(path.read_bytes())
         before = {"data": told["data"], "settings": settings_of_run(told["settings"], settings)}
     except (ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is damaged ({error}); choose another --out") from error
@@ -106,8 +106,9 @@ class RunLog:
         """Open the logs for appending from `first_step`. Raises InputError if they cannot be."""
         self._path = folder / LOG
         if self._path.exists():
-            lines = self._path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if _step_of(line) <= first_step]
+            # a crash of the machine may have left any bytes
+            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+            kept = [line for line in lines if 0 <= _step_of(line) <= first_step]
             write_text(self._path, "".join(f"{line}\n" for line in kept))
         with explained_writing(self._path):
             self._file: TextIO = self._path.open("a", encoding="utf-8")
@@ -135,6 +136,6 @@ class RunLog:
 def _step_of(line: str) -> float:
     """Return the step of a line, infinity for one that a crash cut short."""
     try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+        return int(parse_json(line)["step"])
+    except (ValueError, KeyError, TypeError, OverflowError):
         return math.inf

@@ -7,8 +7,9 @@ other programs are read with `weights_only=True`.
 import io
 import json
 import pickle
-import struct
+import threading
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from blur2blur import networks
 from blur2blur.errors import CheckpointError, ConfigError
@@ -26,18 +28,12 @@ from blur2blur.weights.headers import FORMAT, HEADER_KEY, Header, read_header, w
 
 _FORMER_PREFIX = ("judges.", "parts.")
 
-# All that torch has been seen to raise on damaged files, besides pickle's own error.
-_DAMAGE_ERRORS = (
-    RuntimeError,
-    OSError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    struct.error,
-)
+# networks may make parameters that they replace
+_MOST_PASSING_PARAMETERS = 4
+_MOST_BYTES = 1 << 33
+_MOST_ENTRIES = 1 << 16
+# tensors that share their numbers count each; more than that is made to fill the memory
+_MOST_SHARED = 4
 
 
 def save_network(path: Path, network: torch.nn.Module, header: Header) -> None:
@@ -79,15 +75,16 @@ def load_any(path: Path, *, role: str | None = None) -> tuple[Network, Header]:
         raise CheckpointError(
             f"{path} is a {header.role}, not a {role}; give what 'blur2blur train {role}' made"
         )
+    weights = _weights_of(path)
     try:
-        network = networks.build_any(header.network, **header.options)
-        load_weights(network, path)
-    except ConfigError as error:
-        raise CheckpointError(f"{path} {why_unreadable(header.format, error)}") from error
+        network = build_for(header.network, header.options, weights)
     except CheckpointError as error:
         if header.format <= FORMAT:
-            raise
+            raise CheckpointError(f"{path} was made for another network: {error}") from error
         raise CheckpointError(f"{path} {why_unreadable(header.format, error)}") from error
+    except ConfigError as error:
+        raise CheckpointError(f"{path} {why_unreadable(header.format, error)}") from error
+    _put(weights, network)
     return network.eval(), header
 
 
@@ -97,17 +94,63 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
     Raises:
         CheckpointError: damaged, or made for another network (names the first difference).
     """
-    expected = network.state_dict()
+    weights = _weights_of(path)
+    problem = first_difference(network.state_dict(), weights)
+    if problem:
+        raise CheckpointError(f"{path} was made for another network: {problem}")
+    _put(weights, network)
+
+
+def _weights_of(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
-    weights = _current_names(weights)
-    problem = first_difference(expected, weights)
-    if problem:
-        raise CheckpointError(f"{path} was made for another network: {problem}")
+    return _current_names(weights)
+
+
+def _put(weights: Mapping[str, Tensor], network: torch.nn.Module) -> None:
+    expected = network.state_dict()
     network.load_state_dict({name: weights[name].to(expected[name].dtype) for name in weights})
+
+
+def build_for(name: str, options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Network:
+    """Build the network of a weight file, if that is what the file's weights are of.
+
+    It is built without memory first: what a file says of its network may be a thousand times what
+    it holds.
+
+    Raises:
+        CheckpointError: the weights are not those of the network; names the first difference.
+        ConfigError: as `networks.build_any`.
+    """
+    described = _without_memory(name, options, most_parameters=len(weights))
+    problem = first_difference(described.state_dict(), weights)
+    if problem:
+        raise CheckpointError(problem)
+    return networks.build_any(name, **options)
+
+
+def _without_memory(name: str, options: Mapping[str, Any], *, most_parameters: int) -> Network:
+    left = _MOST_PASSING_PARAMETERS * (most_parameters + 1)
+    thread = threading.get_ident()
+
+    def count(*_: object) -> None:
+        nonlocal left
+        left -= threading.get_ident() == thread
+        if left < 0:
+            raise CheckpointError(f"it has more than {most_parameters} parameters")
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        with torch.device("meta"):
+            return networks.build_any(name, **options)
+    except (RuntimeError, TypeError, ValueError, OverflowError, MemoryError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"no network can be described like that: {reason}") from error
+    finally:
+        handle.remove()
 
 
 def first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
@@ -121,6 +164,8 @@ def first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]
     for name, tensor in expected.items():
         if tensor.shape != found[name].shape:
             return f"{name} is {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
+        if tensor.is_floating_point() != found[name].is_floating_point():
+            return f"{name} holds {found[name].dtype}, not {tensor.dtype}"
     return ""
 
 
@@ -168,6 +213,7 @@ def load_pickle_safely(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"no file {path}")
     if not path.stat().st_size:
         raise CheckpointError(f"{path} is empty (zero bytes); give another file")
+    _refuse_packed(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what it is about to refuse
@@ -177,9 +223,45 @@ def load_pickle_safely(path: Path) -> dict[str, Any]:
             f"{path} holds more than weights (code could run on loading) or is damaged; it was not "
             "loaded: save its state_dict alone"
         ) from error
-    except _DAMAGE_ERRORS as error:
+    except Exception as error:  # torch raises anything on damaged files
         reason = str(error).partition(". ")[0].partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"{path} is damaged or not a torch file: {reason}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not named weights")
+    _refuse_tensors(content, path)
     return content
+
+
+def _refuse_packed(path: Path) -> None:
+    """Refuse a zip file that holds more than its own bytes: torch packs nothing."""
+    size_bytes = path.stat().st_size
+    if size_bytes > _MOST_BYTES:
+        raise CheckpointError(f"{path} has {size_bytes} bytes; the limit is {_MOST_BYTES}")
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+    packed = sum(entry.file_size for entry in entries) > size_bytes
+    if packed or len(entries) > _MOST_ENTRIES:
+        raise CheckpointError(f"{path} is damaged: its entries are packed, or far too many")
+
+
+def _refuse_tensors(content: object, path: Path) -> None:
+    """Refuse tensors that hold no plain numbers, or many times those that are in the file."""
+    left_bytes = _MOST_SHARED * path.stat().st_size
+    seen: set[int] = set()
+    waiting = [content]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Tensor):
+            if each.layout != torch.strided or each.is_quantized or each.is_meta:
+                raise CheckpointError(f"{path} holds a tensor that is not dense; save it dense")
+            left_bytes -= each.numel() * each.element_size()
+        elif isinstance(each, dict | list | tuple | set) and id(each) not in seen:
+            seen.add(id(each))
+            waiting += each.values() if isinstance(each, dict) else each
+    if left_bytes < 0:
+        raise CheckpointError(f"{path} holds tensors that repeat the file's few numbers many times")

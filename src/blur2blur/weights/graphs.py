@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from safetensors.numpy import save
 from blur2blur.cache import cached_file
 from blur2blur.errors import CheckpointError
 from blur2blur.files import atomic_path, write_text
+from blur2blur.settings import parse_json
 from blur2blur.tiling import SizeRule
 from blur2blur.weights.headers import Header, read_header
 
@@ -73,10 +75,16 @@ def read(path: Path) -> WeightFile:
     try:
         with safe_open(path, framework="np") as file:
             text = (file.metadata() or {}).get(GRAPH_KEY)
-            weights = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+            weights = {name: _float32(name, file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     return WeightFile(header=header, graph=_graph(path, text) if text else None, weights=weights)
+
+
+def _float32(name: str, weight: NDArray[Any]) -> NDArray[np.float32]:
+    if weight.dtype.kind != "f":
+        raise ValueError(f"{name} holds {weight.dtype}, and weights are floating-point numbers")
+    return weight.astype(np.float32)
 
 
 def cached(path: Path, make: Callable[[], Graph]) -> Graph:
@@ -90,7 +98,7 @@ def cached(path: Path, make: Callable[[], Graph]) -> Graph:
 
 def _graph(path: Path, text: str) -> Graph:
     try:
-        stored = json.loads(text)
+        stored = parse_json(text)
         rule = SizeRule(multiple=int(stored["multiple"]), minimum=int(stored["minimum"]))
         if min(rule.multiple, rule.minimum) < 1:
             raise ValueError(f"{rule} allows no image")
@@ -99,7 +107,7 @@ def _graph(path: Path, text: str) -> Graph:
             constants=_unpacked(stored["constants"]),
             size_rule=rule,
         )
-    except (ValueError, KeyError, TypeError, zlib.error, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, zlib.error) as error:
         raise CheckpointError(
             f"the graph in {path} is damaged; train again, or take another copy of the file"
         ) from error

@@ -1,6 +1,5 @@
 """What a weight file of ours says of itself: a JSON header beside the numbers."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.settings import Settings
 
 HEADER_KEY = "blur2blur"
+
+_MOST_CHARACTERS = 1 << 20
 
 FORMAT = 2
 """Version of what weight files say. In 1, of files that do not tell it, a discriminator's option
@@ -60,7 +61,9 @@ def read_header(path: Path) -> Header:
         )
     written = FORMAT
     try:
-        told = json.loads(metadata[HEADER_KEY])
+        if len(metadata[HEADER_KEY]) > _MOST_CHARACTERS:
+            raise ValueError(f"it has more than {_MOST_CHARACTERS} characters")
+        told = settings.parse_json(metadata[HEADER_KEY])
         if isinstance(told, dict):
             told = {"format": 1, **told}
             written = told["format"]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from blur2blur.errors import CheckpointError
 from blur2blur.weights.graphs import IMAGE, Graph, Weights
+from blur2blur.weights.operators import refuse_openvino
 from blur2blur.weights.quiet_openvino import load_openvino
 
 Values = NDArray[np.float32]
@@ -31,6 +32,7 @@ def load(graph: Graph, weights: Weights, precision: str) -> Callable[[Values], V
     """
     package = load_openvino()
     try:
+        refuse_openvino(graph.xml, np.frombuffer(graph.constants, np.uint8))
         model: Any = core().read_model(graph.xml, package.Tensor(_bytes(graph.constants)))
         for parameter in list(model.get_parameters()):
             port = parameter.output(0)
@@ -42,7 +44,7 @@ def load(graph: Graph, weights: Weights, precision: str) -> Callable[[Values], V
         compiled = compile_model(model, precision)
     except KeyError as error:
         raise CheckpointError(f"the graph asks for weights {error} that are not there") from error
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError) as error:
         reason = (str(error).strip() or "no reason given").splitlines()[-1]
         raise CheckpointError(f"graph and weights do not fit: {reason}") from error
     run = runner(compiled)

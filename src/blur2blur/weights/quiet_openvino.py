@@ -13,11 +13,7 @@ def load_openvino() -> Any:  # noqa: ANN401 (openvino is hardly typed)
     Raises:
         ImportError: it is not installed.
     """
-    if "openvino" in sys.modules or _TELEMETRY in sys.modules:
-        return import_module("openvino")
-    # a module that is None cannot be imported, and OpenVINO goes on without it
-    sys.modules[_TELEMETRY] = None  # pyright: ignore[reportArgumentType]
-    try:
-        return import_module("openvino")
-    finally:
-        del sys.modules[_TELEMETRY]
+    # A module that is None cannot be imported, and OpenVINO goes on without it. It stays so: parts
+    # that are imported later look for it too.
+    sys.modules.setdefault(_TELEMETRY, None)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return import_module("openvino")

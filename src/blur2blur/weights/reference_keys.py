@@ -76,12 +76,14 @@ def unwrap(content: Mapping[str, Any]) -> dict[str, Tensor]:
         if isinstance(content.get(wrapper), Mapping):
             content = cast(Mapping[str, Any], content[wrapper])
             break
-    for key, value in content.items():
-        if not isinstance(value, Tensor):
+    named: dict[str, Tensor] = {}
+    for key, value in cast(Mapping[object, object], content).items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointError(
                 f"'{key}' is a {type(value).__name__}; a weight file must map names to tensors"
             )
-    return {key.removeprefix("module."): value for key, value in content.items()}
+        named[key.removeprefix("module.")] = value
+    return named
 
 
 def is_known(content: Mapping[str, Any]) -> bool:

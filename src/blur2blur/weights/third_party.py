@@ -6,6 +6,7 @@ a file with code is refused.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from blur2blur import networks
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.networks import ImageNetwork, Network, SizeRule
 from blur2blur.weights import checkpoints, headers
@@ -80,28 +80,32 @@ def load(path: Path) -> ImageNetwork | ThirdPartyNetwork:
             f"{path} is of no network of blur2blur; reading others that were published needs "
             'pip install "blur2blur[zoo]"'
         ) from error
-    weights = spandrel.canonicalize_state_dict(content)
     try:
+        weights = spandrel.canonicalize_state_dict(content)
         descriptor = spandrel.ModelLoader().load_from_state_dict(weights)
     except spandrel.UnsupportedModelError as error:
         raise CheckpointError(
             f"{path}: its weights are of no network that blur2blur or spandrel knows"
         ) from error
-    except (
-        RuntimeError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        AssertionError,
-    ) as error:
+    except Exception as error:  # architectures of many authors
         first_line = str(error).strip().splitlines()[:1]
         reason = first_line[0] if first_line else type(error).__name__
         raise CheckpointError(f"{path}: its weights fit no network: {reason}") from error
+    return _fitting(path, descriptor, weights)
+
+
+def _fitting(path: Path, descriptor: Any, weights: Mapping[str, Any]) -> ThirdPartyNetwork:  # noqa: ANN401
+    """Return what spandrel made if it deblurs, and if its numbers are those of the file."""
+    import spandrel
+
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise CheckpointError(
             f"{path} is {descriptor.architecture.name}: it fills masks, not deblurs"
         )
+    for name, tensor in descriptor.model.state_dict().items():
+        given = weights.get(name, tensor)
+        if given.is_floating_point() != tensor.is_floating_point():
+            raise CheckpointError(f"{path}: {name} holds {given.dtype}, not {tensor.dtype}")
     channels = (descriptor.input_channels, descriptor.output_channels)
     if descriptor.scale != 1 or channels != (3, 3):
         raise CheckpointError(
@@ -120,18 +124,24 @@ def load_any(path: Path) -> Network:
     content = read_weights(path)
     try:
         imported = import_network(content)
-        network = networks.build_any(imported.name, **imported.options)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (LookupError, ValueError, ConfigError) as error:
-        raise CheckpointError(
-            f"{path} holds a part of a known network's weights: {error}; give the whole file"
-        ) from error
-    problem = checkpoints.first_difference(network.state_dict(), imported.state)
-    if problem:
-        raise CheckpointError(f"{path} is almost {imported.name}, but {problem}")
+    except (LookupError, ValueError, TypeError) as error:
+        raise _part(path, error) from error
+    try:
+        network = checkpoints.build_for(imported.name, imported.options, imported.state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is almost {imported.name}, but {error}") from error
+    except ConfigError as error:
+        raise _part(path, error) from error
     network.load_state_dict(imported.state)
     return network.eval()
+
+
+def _part(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path} holds a part of a known network's weights: {error}; give the whole file"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +197,11 @@ def read_weights(path: Path) -> dict[str, Any]:
     """
     suffix = path.suffix.lower()
     if suffix in PICKLE_SUFFIXES:
-        return checkpoints.load_pickle_safely(path)
+        content = checkpoints.load_pickle_safely(path)
+        names: list[object] = list(content)
+        if not all(isinstance(name, str) for name in names):
+            raise CheckpointError(f"{path} holds no weights by name; save its state_dict alone")
+        return content
     if suffix != ".safetensors":
         known = " ".join([".safetensors", *PICKLE_SUFFIXES])
         raise CheckpointError(f"{path}: weights are read from {known}, not '{suffix}'")

@@ -15,6 +15,7 @@ from typing import Any
 from blur2blur import images
 from blur2blur.errors import ConfigError, DataError, InputError
 from blur2blur.files import refuse_file_in_the_way, write_text
+from blur2blur.settings import parse_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,7 @@ def _refuse_other_settings(
                 )
         return
     try:
-        old = dict(_leaves(json.loads(path.read_text(encoding="utf-8"))))
+        old = dict(_leaves(parse_json(path.read_bytes())))
     except (ValueError, OSError, AttributeError) as error:
         raise ConfigError(f"{path} is damaged; delete {out_dir} or choose another") from error
     for key, value in _leaves(record):

@@ -3,13 +3,12 @@
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from blur2blur.errors import InputError
-from blur2blur.files import refuse_file_in_the_way
+from blur2blur.files import refuse_file_in_the_way, temporary_beside
 
 
 def place(source: Path, target: Path, *, link: bool) -> None:
@@ -57,22 +56,18 @@ def whole_folder(out_dir: Path) -> Generator[Path]:
         InputError: the disk is full, or the folder cannot be written.
     """
     out_dir = out_dir.resolve()
-    workshop: Path | None = None
     try:
         out_dir.parent.mkdir(parents=True, exist_ok=True)
-        workshop = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
-        made = workshop / "made"
-        made.mkdir()
-        yield made
-        if out_dir.exists():
-            out_dir.rmdir()
-        made.replace(out_dir)
+        with temporary_beside(out_dir, folder=True) as workshop:
+            made = workshop / "made"
+            made.mkdir()
+            yield made
+            if out_dir.exists():
+                out_dir.rmdir()
+            made.replace(out_dir)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             reason = "the disk is full; free some space, or link instead of copying"
         else:
             reason = error.strerror or str(error)
         raise InputError(f"cannot write {out_dir}: {reason}") from error
-    finally:
-        if workshop is not None:
-            shutil.rmtree(workshop, ignore_errors=True)

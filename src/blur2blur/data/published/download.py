@@ -293,7 +293,7 @@ def _refuse_too_large(size_bytes: int, part: Path) -> None:
 def _noted(note: Path) -> _Version | None:
     try:
         return _Version(**json.loads(note.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

@@ -1,6 +1,5 @@
 """The images of a published dataset, found in whatever folder its files were unpacked to."""
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 from blur2blur import images
 from blur2blur.data.published.table import Folders, Lists, Published, Structure
 from blur2blur.errors import DataError, listed
+from blur2blur.settings import parse_json
 
 PARTITIONS = "metadata.json"
 """Says in some datasets which image is for training and which for testing."""
@@ -169,7 +169,7 @@ def _partitions(source_dir: Path) -> dict[Path, str]:
     found: dict[Path, str] = {}
     for file in _files_named(PARTITIONS, source_dir):
         try:
-            content: Any = json.loads(file.read_text(encoding="utf-8"))
+            content: Any = parse_json(file.read_bytes())
             for entry in content["data"]:
                 found[file.parent / entry["blur_path"]] = str(entry["partition"])
         except (OSError, ValueError, TypeError, KeyError) as error:

@@ -4,7 +4,7 @@ Both formats hold numbers and a graph of known operators, no code. Programs of t
 read: torch.export.load unpickles what the file asks it to, and has no safe mode.
 """
 
-import json
+import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +20,15 @@ from blur2blur.settings import Settings
 from blur2blur.tiling import Pixels, SizeRule
 from blur2blur.weights import openvino
 from blur2blur.weights.headers import HEADER_KEY
+from blur2blur.weights.operators import refuse_onnx, refuse_openvino
 
 INPUT_NAME = "image"
 SUFFIXES = (".onnx", ".xml")
 OUTPUTS = {"converter": "converted", "deblurrer": "deblurred"}
 """Role -> name of the output of a network that has it."""
+
+
+_NONE = np.empty(0, np.uint8)
 
 
 class ExportedHeader(Settings):
@@ -113,12 +117,13 @@ class _Opened:
 
 
 def _open_onnx(path: Path) -> _Opened:
-    onnxruntime: Any = extras.load("onnxruntime", purpose=f"{path}")
-    onnxruntime.disable_telemetry_events()
+    onnxruntime = load_onnxruntime(purpose=f"{path}")
+    onnx: Any = extras.load("onnx", purpose=f"{path}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = openvino.threads()
     options.log_severity_level = 4  # what it prints besides raising
     with _damage(path):
+        refuse_onnx(onnx.load_model(path, load_external_data=False))
         session: Any = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]
         )
@@ -132,14 +137,25 @@ def _open_onnx(path: Path) -> _Opened:
     )
 
 
+def load_onnxruntime(*, purpose: str) -> Any:  # noqa: ANN401 (onnxruntime is hardly typed)
+    """Return the package `onnxruntime`, its telemetry off. Raises ConfigError as `extras.load`."""
+    # read when it is imported; it reports to its maker otherwise
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    onnxruntime: Any = extras.load("onnxruntime", purpose=purpose)
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
 def _open_openvino(path: Path) -> _Opened:
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise CheckpointError(f"{path} needs its weights {weights}, which is missing; copy both")
     # anything else OpenVINO would try to read as a file of every other program it knows
-    if not path.read_bytes().strip().endswith(b"</net>"):
+    xml = path.read_bytes()
+    if not xml.strip().endswith(b"</net>"):
         raise CheckpointError(f"{path} is damaged or no OpenVINO file: its end is missing")
     with _damage(path):
+        refuse_openvino(xml, np.memmap(weights, np.uint8, "r") if weights.stat().st_size else _NONE)
         model = openvino.core().read_model(path)
         text = model.get_rt_info([HEADER_KEY]).value if HEADER_KEY in model.rt_info else None
     header = _header(path, text)
@@ -158,8 +174,8 @@ def _header(path: Path, text: str | None) -> ExportedHeader:
     if not text:
         raise CheckpointError(f"{path} is of another program; give what 'blur2blur export' wrote")
     try:
-        return settings.build(ExportedHeader, json.loads(text), source="its header")
-    except (ConfigError, ValueError, RecursionError) as error:
+        return settings.build(ExportedHeader, settings.parse_json(text), source="its header")
+    except (ConfigError, ValueError) as error:
         raise CheckpointError(
             f"{path} is damaged or of another version of blur2blur: {error}"
         ) from error

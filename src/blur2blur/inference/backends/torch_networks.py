@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blur2blur import extras
 from blur2blur.errors import ConfigError
 from blur2blur.inference.backends import Engine, exported
 from blur2blur.inference.backends.precision import choose_precision
@@ -112,7 +111,7 @@ def _compiled(
 def _onnxruntime(chain: Chain) -> Callable[[Pixels], tuple[Pixels, ...]]:
     from blur2blur.inference.exporting.write import write_onnx
 
-    extras.load("onnxruntime", purpose="the backend onnxruntime")
+    exported.load_onnxruntime(purpose="the backend onnxruntime")
     with TemporaryDirectory() as folder:
         path = Path(folder, "chain.onnx")
         write_onnx(chain, path)

@@ -20,6 +20,7 @@ EXTRAS = {
     "onnxruntime": "export",
     "av": "video",
     "spandrel": "zoo",
+    "huggingface_hub": "hub",
 }
 """Package -> the extra it comes with."""
 

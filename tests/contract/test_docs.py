@@ -44,7 +44,7 @@ from blur2blur.training.settings import (
     KernelSettings,
 )
 from blur2blur.training.simulation import prepare
-from blur2blur.weights import checkpoints, headers, zoo
+from blur2blur.weights import checkpoints, headers, hub, zoo
 from blur2blur.weights.reference_keys import mimo_unet_to_reference, patchgan_to_reference
 from extractors import kernel_wizard_to_reference
 
@@ -97,14 +97,17 @@ def command_lines(page: str) -> list[list[str]]:
     return [line for line in words if line]
 
 
-def is_download(words: list[str]) -> bool:
-    """Tell commands that need the network, which are parsed but not run."""
-    return words[:3] == ["blur2blur", "data", "download"]
+def is_only_parsed(words: list[str]) -> bool:
+    """Tell commands that need the network, or go on for ever, which are parsed but not run."""
+    elsewhere = ("--watch", "push", "hf:", *hub.PUBLISHED)
+    return words[:3] == ["blur2blur", "data", "download"] or any(
+        name in word for word in words for name in elsewhere
+    )
 
 
 def made_by(lines: list[list[str]]) -> set[Path]:
     """Return the folders that commands write."""
-    run = itertools.filterfalse(is_download, lines)
+    run = itertools.filterfalse(is_only_parsed, lines)
     pairs = itertools.chain.from_iterable(map(itertools.pairwise, run))
     return {Path(value) for option, value in pairs if option in ("-o", "--out", "--report")}
 
@@ -207,7 +210,7 @@ def place(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def run_command(words: list[str]) -> None:
     program, *arguments = words
-    if is_download(words):
+    if is_only_parsed(words):
         check_options(arguments)
     elif program == "blur2blur":
         result = CliRunner().invoke(main.app, [*arguments, *cheap(arguments)])

@@ -1,16 +1,89 @@
-"""`blur2blur models`: weight files."""
+"""`blur2blur models`: weights by name, and weight files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from blur2blur.weights.hub import Published
+    from blur2blur.weights.zoo import Entry
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def models() -> None:
-    """Turn weight files of other programs into weight files of blur2blur."""
+    """Weights by name, and weight files of other programs."""
+
+
+@app.command("list")
+def list_() -> None:
+    """List the weights that have a name: those that ship, and those that are fetched once."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from blur2blur.weights import hub, zoo
+
+    table = Table("name", "role", "licence", "size", "here")
+    for name, entry in zoo.ENTRIES.items():
+        size_bytes = (zoo.WEIGHTS_DIR / entry.file).stat().st_size
+        table.add_row(name, entry.role, entry.licence, _megabytes(size_bytes), "ships")
+    for name, row in hub.PUBLISHED.items():
+        here = "in the cache" if hub.kept(name) else "on the hub"
+        table.add_row(name, row.role, row.licence, _megabytes(row.size_bytes), here)
+    Console(soft_wrap=True).print(table)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As 'models list' has it.")],
+) -> None:
+    """Tell all that is known of weights with a name."""
+    from dataclasses import asdict
+
+    from blur2blur.weights import hub
+
+    row = _find(name)
+    for key, value in asdict(row).items():
+        typer.echo(f"{key:13} {value}")
+    if isinstance(row, hub.Published):
+        typer.echo(f"{'address':13} {row.address}")
+        typer.echo(f"{'use it':13} blur2blur deblur PHOTO -o DIR --deblurrer {name}")
+        typer.echo(
+            f"{'adapt to it':13} blur2blur train converter --data DIR -o RUN "
+            f"--set deblurrer={name} --set known.camera={row.known_camera}"
+        )
+
+
+@app.command()
+def get(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="As 'models list' has it, or hf:owner/name.")
+    ],
+    role: Annotated[
+        str, typer.Option(help="Of hf:owner/name: which of its weights to fetch.")
+    ] = "converter",
+) -> None:
+    """Fetch weights now, check them, and print where they are."""
+    from blur2blur.weights import hub, zoo
+
+    typer.echo(zoo.resolve(name, role=role if name.startswith(hub.PREFIX) else _find(name).role))
+
+
+def _find(name: str) -> "Entry | Published":
+    from blur2blur.errors import ConfigError
+    from blur2blur.settings import nearest
+    from blur2blur.weights import hub, zoo
+
+    rows = {**zoo.ENTRIES, **hub.PUBLISHED}
+    if name not in rows:
+        raise ConfigError(f"no weights '{name}'{nearest(name, rows)}")
+    return rows[name]
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"
 
 
 @app.command("import")

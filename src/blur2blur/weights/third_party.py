@@ -7,7 +7,9 @@ a file with code is refused.
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +82,8 @@ def load(path: Path) -> ImageNetwork | ThirdPartyNetwork:
             f"{path} is of no network of blur2blur; reading others that were published needs "
             'pip install "blur2blur[zoo]"'
         ) from error
+    with suppress(ImportError):  # networks under licences that the user has to look at
+        import_module("spandrel_extra_arches").install(ignore_duplicates=True)
     try:
         weights = spandrel.canonicalize_state_dict(content)
         descriptor = spandrel.ModelLoader().load_from_state_dict(weights)

@@ -8,6 +8,7 @@ from typing import Any
 
 from blur2blur.errors import CheckpointError
 from blur2blur.settings import nearest
+from blur2blur.weights import hub
 from blur2blur.weights.headers import Header
 
 WEIGHTS_DIR = Path(__file__).parent
@@ -91,11 +92,17 @@ def converter_beside(deblurrer: object, converter: object) -> Any:  # noqa: ANN4
 
 
 def resolve(name_or_path: str, *, role: str) -> Path:
-    """Return the weight file of a shipped name, hash checked, or the path itself.
+    """Return the weight file of a name, hash checked, or the path itself.
+
+    Names are those that ship, those of `hub.PUBLISHED`, and "hf:owner/name".
 
     Raises:
-        CheckpointError: neither a shipped name of that role nor a file, or a damaged shipped file.
+        CheckpointError: neither a name of that role nor a file, a damaged shipped file, or as
+            `hub.obtain`.
+        ConfigError: a name on the hub without the extra `hub`.
     """
+    if hub.is_meant(name_or_path, role=role):
+        return hub.obtain(name_or_path, role=role)
     entry = ENTRIES.get(name_or_path)
     if entry is None or entry.role != role:
         path = Path(name_or_path)
@@ -103,7 +110,8 @@ def resolve(name_or_path: str, *, role: str) -> Path:
             if not os.access(path, os.R_OK):
                 raise CheckpointError(f"{path} cannot be read: permission denied")
             return path
-        names = [name for name, row in ENTRIES.items() if row.role == role]
+        rows = {**ENTRIES, **hub.PUBLISHED}
+        names = [name for name, row in rows.items() if row.role == role]
         hint = nearest(name_or_path, names) if names else ""
         kind = "kernel extractor" if role == "kernel" else role
         raise CheckpointError(f"no {kind} '{name_or_path}': neither a file nor a known name{hint}")

@@ -19,6 +19,8 @@ EXTRAS = {
     "onnxscript": "export",
     "onnxruntime": "export",
     "av": "video",
+    "gradio": "app",
+    "starlette": "app",
     "spandrel": "zoo",
 }
 """Package -> the extra it comes with."""

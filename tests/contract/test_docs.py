@@ -98,8 +98,8 @@ def command_lines(page: str) -> list[list[str]]:
 
 
 def is_download(words: list[str]) -> bool:
-    """Tell commands that need the network, which are parsed but not run."""
-    return words[:3] == ["blur2blur", "data", "download"]
+    """Tell commands that need the network, or serve it: they are parsed but not run."""
+    return words[:3] == ["blur2blur", "data", "download"] or words[:2] == ["blur2blur", "app"]
 
 
 def made_by(lines: list[list[str]]) -> set[Path]:
@@ -208,7 +208,7 @@ def place(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def run_command(words: list[str]) -> None:
     program, *arguments = words
     if is_download(words):
-        check_options(arguments)
+        check_options(list(arguments))
     elif program == "blur2blur":
         result = CliRunner().invoke(main.app, [*arguments, *cheap(arguments)])
         assert result.exit_code == 0, f"{shlex.join(words)}\n{result.output}{result.exception!r}"

@@ -25,16 +25,28 @@ _NOBODY = {"name": "", "key": ""}
 Updates = dict[Any, Any]
 
 
-def build(room: Room, page: gr.Blocks, camera_list: gr.Dropdown) -> None:
+def remembered() -> tuple[gr.BrowserState, gr.Timer]:
+    """Return whose camera this browser teaches, found again after a reload, and what polls it.
+
+    They belong outside of tabs, which are not there until they are looked at.
+    """
+    own = gr.BrowserState(_NOBODY, storage_key="blur2blur-camera", secret="blur2blur")
+    return own, gr.Timer(_POLL_S, active=False)
+
+
+def build(
+    room: Room,
+    page: gr.Blocks,
+    camera_list: gr.Dropdown,
+    mine: gr.BrowserState,
+    timer: gr.Timer,
+) -> None:
     """Lay the tab out; a training that ends adds its camera to `camera_list`."""
     if importlib.util.find_spec("torch") is None:
         gr.Markdown(words.NEEDS_TORCH.format(command=f"`{extras.install('train')}`"))
         return
-    # whose camera this browser teaches; after a reload, or tomorrow, it is found again
-    mine = gr.BrowserState(_NOBODY, storage_key="blur2blur-camera", secret="blur2blur")
     sorting, small = gr.State(None), gr.State(dict[Path, str]())
     linked = gr.State(False)
-    timer = gr.Timer(_POLL_S, active=False)
 
     with gr.Column() as giving:
         gr.Markdown(words.CAMERA_LEAD)

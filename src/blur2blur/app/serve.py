@@ -3,6 +3,7 @@
 import hmac
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ _FONTS = ("system-ui", "sans-serif")
 _MONO = ("ui-monospace", "monospace")
 _CSS = """
 footer, .unseen { display: none !important }
-#status { min-height: 5rem }
+#status { min-height: 4rem }
 #results .grid-container { grid-template-columns: repeat(auto-fill, minmax(110px, 1fr)) !important }
 [id^=sheet-] .grid-container {
   grid-template-columns: repeat(auto-fill, minmax(90px, 1fr)) !important
@@ -112,7 +113,8 @@ class Server:
             raise ConfigError(f"cannot serve at {host}: {error}; choose another --port") from error
 
     def wait(self) -> None:
-        """Wait until Ctrl-C."""
+        """Wait until Ctrl-C, or until the system asks to end."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
@@ -141,11 +143,12 @@ def build(room: Room) -> gr.Blocks:
         delete_cache=(limits.age_s // 4 or 1, limits.age_s),
     ) as page:
         gr.Markdown(f"# {words.TITLE}\n{words.LEAD}")
+        mine, timer = camera_tab.remembered()
         with gr.Tabs():
             with gr.Tab(words.TAB_DEBLUR):
                 camera = deblur_tab.build(room)
             with gr.Tab(words.TAB_CAMERA):
-                camera_tab.build(room, page, camera)
+                camera_tab.build(room, page, camera, mine, timer)
         gr.Markdown(
             words.limits(
                 limits.file_bytes, limits.pixels, limits.disk_bytes, limits.age_s, limits.waiting

@@ -68,12 +68,9 @@ CONTINUE = "Go on"
 NEW_CAMERA = "Another camera"
 CURVE = "Quality on test pictures of your camera (dB, higher is better)"
 SHEET = "Your own photographs: as they were, deblurred for any camera, deblurred for yours"
-BAD_NAME = (
-    "A camera's name has up to 40 letters, digits, spaces, - and _, and begins with a letter."
-)
+BAD_NAME = "A name has up to 40 letters, digits, spaces, - and _, and begins with a letter."
 TRAINING_ELSEWHERE = "Another camera is being taught; wait until that is finished, or stop it."
 TRAINING_DIED = "The training ended without saying why; is there enough memory?"
-NOT_YOURS = "This camera was begun in another browser; choose another name."
 NEEDS_TORCH = "Teaching a camera needs more software than deblurring does. In a terminal: {command}"
 
 NOT_UPLOADED = "That file was not uploaded to this page."
@@ -81,7 +78,6 @@ NO_LENGTH = "The upload does not say how large it is."
 DISK_FULL = (
     "There is no room for more photographs at the moment: use fewer at once, or come back later."
 )
-BUSY = "Too many people are waiting; come back in a few minutes."
 SIGN_IN = "Any user name, and the password that the page was started with."
 
 

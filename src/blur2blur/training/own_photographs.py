@@ -19,9 +19,12 @@ from blur2blur.training.run_folder import LOG
 from blur2blur.training.settings import SimulatedConverterSettings
 from blur2blur.weights import loading, verdict, zoo
 from blur2blur.weights.headers import read_header
-from blur2blur.weights.verdict import BEST, Verdict
+from blur2blur.weights.verdict import BEST, LAST, Verdict
 
 _CROPS = 64
+_PSNR, _DISTANCE, _BLUR = (
+    f"validation/{name}" for name in ("psnr_db", "own_distance", "own_blur_px")
+)
 _WORSE = 1.1
 """Above so much of the distance that the shipped converter leaves, the camera's own has harmed."""
 
@@ -71,38 +74,39 @@ def _looked_at(streams: sources.Streams) -> Sequence[Path]:
 
 
 def judge(run: Path, streams: sources.Streams, settings: SimulatedConverterSettings) -> None:
-    """Compare a finished run's best weights with those it began from, and write which are kept.
+    """Compare a finished run's weights with those it began from, and write which are kept.
 
     The camera's own are kept where they are better on its simulated pairs and do not harm its own
-    photographs. Nothing is written of a run that saw no camera, or began from nothing.
+    photographs: the last ones, or the best ones where both scores prefer those, because the few
+    pairs of a validation tell little. Nothing is written of a run that saw no camera, or began from
+    nothing.
 
     Raises:
         InputError: the run folder cannot be written.
     """
-    if not settings.init or settings.simulated.train_deblurrer:
-        return
     first = json.loads((run / LOG).read_text(encoding="utf-8").partition("\n")[0])
-    own = read_header(run / BEST).metrics
-    if first["step"] != 0 or "validation/own_distance" not in first:
+    began = first["step"] == 0 and settings.init and not settings.simulated.train_deblurrer
+    if not began or _DISTANCE not in first:
         return
-    better = (
-        own["validation/psnr_db"] > first["validation/psnr_db"]
-        and own["validation/own_distance"] <= _WORSE * first["validation/own_distance"]
-    )
+    own, name = read_header(run / LAST).metrics, LAST
+    best = read_header(run / BEST).metrics
+    if best[_PSNR] > own[_PSNR] and best[_DISTANCE] < own[_DISTANCE]:
+        own, name = best, BEST
+    better = own[_PSNR] > first[_PSNR] and own[_DISTANCE] <= _WORSE * first[_DISTANCE]
     known = settings.init in zoo.ENTRIES
     shipped = settings.init if known else str(Path(settings.init).resolve())
     verdict.write(
         run,
         Verdict(
             shipped=shipped,
-            shipped_psnr_db=first["validation/psnr_db"],
-            own_psnr_db=own["validation/psnr_db"],
+            shipped_psnr_db=first[_PSNR],
+            own_psnr_db=own[_PSNR],
             photographs=len(_looked_at(streams)),
             held_out="test_blurry" in streams,
-            shipped_distance=first["validation/own_distance"],
-            own_distance=own["validation/own_distance"],
-            shipped_blur_px=first["validation/own_blur_px"],
-            own_blur_px=own["validation/own_blur_px"],
-            kept=BEST if better else shipped,
+            shipped_distance=first[_DISTANCE],
+            own_distance=own[_DISTANCE],
+            shipped_blur_px=first[_BLUR],
+            own_blur_px=own[_BLUR],
+            kept=name if better else shipped,
         ),
     )

@@ -76,7 +76,7 @@ def read(run: Path) -> Verdict | None:
 def winner(run: Path) -> str:
     """Return the weights of a run folder that are best: a file in it, or a name.
 
-    The verdict tells, or else the score of the validations, by which `BEST` was chosen.
+    The verdict tells; where there is none, `BEST` are those of the best validation.
 
     Raises:
         CheckpointError: no weights, or a damaged verdict.

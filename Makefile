@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: install install-dev demo test lint docs clean
+.PHONY: install install-dev app demo test lint docs clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("blur2blur needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
@@ -23,6 +23,10 @@ install: $(VENV)/.installed
 install-demo: $(VENV)/.installed-demo
 
 install-dev: $(VENV)/.installed-dev
+
+app: $(VENV)/.installed
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[app,train]'
+	$(BIN)/blur2blur app
 
 demo: install-demo
 	$(BIN)/python benchmarks/demo.py --out demo

@@ -19,6 +19,8 @@ EXTRAS = {
     "onnxscript": "export",
     "onnxruntime": "export",
     "av": "video",
+    "gradio": "app",
+    "starlette": "app",
     "spandrel": "zoo",
     "huggingface_hub": "hub",
 }

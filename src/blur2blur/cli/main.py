@@ -15,6 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from blur2blur import extras, showing
+from blur2blur.cli import app as page
 from blur2blur.cli import blur, data, models, train
 from blur2blur.cli.deblur import deblur
 from blur2blur.cli.evaluate import evaluate
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.command()(deblur)
 app.command()(evaluate)
 app.command()(export)
+app.command()(page.app)
 app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")
 app.add_typer(blur.app, name="blur")

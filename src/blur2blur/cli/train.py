@@ -55,9 +55,15 @@ def converter(
     converter-pairs trainC and trainD instead. A generic converter (preset generic) needs sharp
     photographs alone.
     """
+    from blur2blur.weights import verdict
+
     _run(
         "converter", data, out, preset, [*([] if init is None else [f"init={init}"]), *(set_ or [])]
     )
+    told = verdict.read(out)
+    if told is not None and _is_first():
+        for line in told.sentences(out):
+            typer.echo(line)
 
 
 @app.command()
@@ -94,7 +100,7 @@ def run(train: "Callable[[Report], bool]", out: Path) -> None:
 
     Of several processes (torchrun) the first speaks for all.
     """
-    first = os.environ.get("RANK", "0") == "0"
+    first = _is_first()
     whole = Column(no_wrap=True)
     values = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     columns = (
@@ -127,3 +133,7 @@ def run(train: "Callable[[Report], bool]", out: Path) -> None:
         raise typer.Exit(130)
     if first:
         typer.echo(f"weights: {out / 'best.safetensors'} (best), {out / 'last.safetensors'} (last)")
+
+
+def _is_first() -> bool:
+    return os.environ.get("RANK", "0") == "0"

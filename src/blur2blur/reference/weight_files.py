@@ -32,9 +32,10 @@ def write_networks(run: Path, prefixes: Sequence[str]) -> None:
     Raises:
         CheckpointError: the checkpoint is damaged. InputError: a file cannot be written.
     """
-    from blur2blur.training.run_folder import LAST, STATE
+    from blur2blur.training.run_folder import STATE
     from blur2blur.weights.checkpoints import load_network, load_pickle_safely, save_state
     from blur2blur.weights.reference_keys import mimo_unet_to_reference
+    from blur2blur.weights.verdict import LAST
 
     network, header = load_network(run / LAST)
     converter: Mapping[str, Tensor] = network.state_dict()

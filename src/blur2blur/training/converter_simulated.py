@@ -2,7 +2,8 @@
 
 A generic converter sees sharp photographs and simulated cameras. A camera's own starts from it
 (`init`), and learns from the camera's own sharp photographs with those simulated cameras whose
-photographs look like its blurry ones.
+photographs look like its blurry ones. What that brings is also looked at on its own blurry
+photographs, of which no truth is known.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from blur2blur.errors import ConfigError
 from blur2blur.losses.reconstruction import frequency, reconstruction
 from blur2blur.networks import ImageNetwork
 from blur2blur.training import sources
+from blur2blur.training.own_photographs import OwnPhotographs
 from blur2blur.training.settings import SimulatedConverterSettings
 from blur2blur.training.simulation.prepare import prepare
 from blur2blur.training.task import (
@@ -58,8 +60,8 @@ class SimulatedConverterTask:
 
         Args:
             settings: all settings of the run.
-            streams: one stream of sharp photographs; and `unknown_blurry`, which simulated
-                photographs shall look like.
+            streams: one stream of sharp photographs; `unknown_blurry`, which simulated
+                photographs shall look like; and `test_blurry`, such ones to look at the results.
             fabric: device, precision and processes.
 
         Raises:
@@ -89,16 +91,22 @@ class SimulatedConverterTask:
         )
         rules = [each.size_rule for each in (network, self.deblurrer) if each is not None]
         check_crop(settings.data.crop_px, *rules)
+        learned = {name: paths for name, paths in streams.items() if name != "test_blurry"}
         pairs = prepare(
-            settings.simulated, settings.known, streams, settings.data, seed=settings.run.seed
+            settings.simulated, settings.known, learned, settings.data, seed=settings.run.seed
         )
         self.dataset = pairs.dataset
         self.held_out = {name: images.to(fabric.device) for name, images in pairs.held_out.items()}
+        self.own = OwnPhotographs.of(streams, settings, fabric.device)
         trained: nn.Module = network
         if settings.simulated.train_deblurrer:
             assert self.deblurrer is not None
             trained = Pair(network, self.deblurrer.train().requires_grad_(True))
         self.trained = {"network": set_up(fabric, trained, settings.optimiser)}
+        if self.own is not None:
+            bare = self.trained["network"].bare
+            self.own_at_first = self._results(bare.eval(), self.own.blurry)[1]
+            bare.train()
 
     def weights(self, network: nn.Module) -> dict[str, nn.Module]:
         """Return the converter, and the deblurrer where it is trained with it."""
@@ -139,11 +147,11 @@ class SimulatedConverterTask:
             return converted, self.deblurrer(converted[-1])
 
     @torch.no_grad()
-    def _results(self, network: nn.Module) -> tuple[Tensor, Tensor]:
-        """Return the held-out crops converted, and those deblurred (or again, without one)."""
+    def _results(self, network: nn.Module, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Return crops (B 3 H W) converted, and those deblurred (or again, without a deblurrer)."""
         images: list[Tensor] = []
         # in parts: all activations of many crops at once are too many
-        for unknown in self.held_out["unknown"].split(self.batch_size):
+        for unknown in crops.split(self.batch_size):
             with self.fabric.autocast():
                 converted, deblurred = self._outputs(
                     network, unknown, deblur=self.deblurrer is not None
@@ -157,10 +165,11 @@ class SimulatedConverterTask:
         """Return the PSNR [dB] of all held-out crops together.
 
         `psnr_db` is that of the deblurred ones to the sharp ones, or, without a deblurrer, of the
-        converted ones to the known blur, as `converted_psnr_db` always is.
+        converted ones to the known blur, as `converted_psnr_db` always is. What begins with `own_`
+        is of the camera's own blurry photographs, see `OwnPhotographs`.
         """
         unknown, known, sharp = (self.held_out[name] for name in ("unknown", "known", "sharp"))
-        converted, deblurred = self._results(network)
+        converted, deblurred = self._results(network, unknown)
         target = known if self.deblurrer is None else sharp
         pairs = {
             "psnr_db": (deblurred, target),
@@ -168,12 +177,23 @@ class SimulatedConverterTask:
             "converted_psnr_db": (converted, known),
             "unconverted_psnr_db": (unknown, known),
         }
-        return {f"validation/{name}": tensors.psnr_db(*images) for name, images in pairs.items()}
+        values = {name: tensors.psnr_db(*images) for name, images in pairs.items()}
+        if self.own is not None:
+            values |= self.own.scores(self._results(network, self.own.blurry)[1])
+        return {f"validation/{name}": value for name, value in values.items()}
 
     def samples(self, network: nn.Module) -> dict[str, list[Tensor]]:
-        """Return the first held-out crops: input, converted, known blur, deblurred, sharp."""
+        """Return the first held-out crops: input, converted, known blur, deblurred, sharp.
+
+        Of a camera they are its own blurry photographs: before, deblurred by the converter that the
+        run began from, and by this one.
+        """
+        if self.own is not None:
+            deblurred = self._results(network, self.own.blurry[:4])[1]
+            columns = {"before": self.own.blurry, "generic": self.own_at_first, "own": deblurred}
+            return {name: list(images[:4]) for name, images in columns.items()}
         unknown, known, sharp = (self.held_out[name] for name in ("unknown", "known", "sharp"))
-        converted, deblurred = self._results(network)
+        converted, deblurred = self._results(network, unknown)
         columns = {"input": unknown, "converted": converted, "known blur": known}
         if self.deblurrer is not None:
             columns |= {"deblurred": deblurred, "sharp": sharp}

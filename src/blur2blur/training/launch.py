@@ -15,7 +15,7 @@ from blur2blur.data.folders import layout
 from blur2blur.device import find_device
 from blur2blur.errors import CheckpointError, ConfigError, DataError
 from blur2blur.settings import load, nearest
-from blur2blur.training import loop, run_folder, sources
+from blur2blur.training import loop, own_photographs, run_folder, sources
 from blur2blur.training.blur_extent import BlurExtentTask
 from blur2blur.training.converter_adversarial import AdversarialConverterTask
 from blur2blur.training.converter_simulated import SimulatedConverterTask
@@ -105,7 +105,10 @@ def train_converter(
         assert isinstance(settings, AdversarialConverterSettings)
         return AdversarialConverterTask(settings, streams, fabric)
 
-    return _train(make_task, settings, data, out, progress, checkpoint_at)
+    finished = _train(make_task, settings, data, out, progress, checkpoint_at)
+    if finished and isinstance(settings, SimulatedConverterSettings):
+        own_photographs.judge(out, streams, settings)
+    return finished
 
 
 def train_kernel(data: Path, settings: KernelSettings, out: Path, progress: loop.Progress) -> bool:
@@ -169,7 +172,9 @@ def converter_streams(data: Path, settings: ConverterSettings) -> sources.Stream
     For a generic converter, which sees no unknown blur, the sharp ones as `train deblurrer` does.
     """
     if isinstance(settings, SimulatedConverterSettings):
-        return _simulated_streams(data, settings.simulated)
+        streams = _simulated_streams(data, settings.simulated)
+        looked_at = layout.find(data).test_blurry if "unknown_blurry" in streams else ()
+        return {**streams, "test_blurry": looked_at} if looked_at else streams
     found = layout.find(data)
     unknown_blurry = {"unknown_blurry": found.require("trainA")}
     if settings.known.source == "pairs":

@@ -31,12 +31,13 @@ from blur2blur import tensors
 from blur2blur.data.samples.datasets import StepSampler
 from blur2blur.errors import Blur2BlurError, CheckpointError, DataError
 from blur2blur.networks import Network
-from blur2blur.training.run_folder import BEST, LAST, STATE, RunLog
+from blur2blur.training.run_folder import STATE, RunLog
 from blur2blur.training.sections import OptimiserSettings
 from blur2blur.training.sheets import sheet
 from blur2blur.training.task import Batch, Task
 from blur2blur.weights.checkpoints import load_state, save_network, save_state
 from blur2blur.weights.headers import Header
+from blur2blur.weights.verdict import BEST, LAST
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -280,6 +281,8 @@ def train(
     stopped = False
     try:
         with _interruptible() as stop_requested:
+            if step == 0 and log is not None:
+                log.write(0, task.validate(averaged.module))  # what it begins from
             while step < run.steps and not stopped:
                 if step % run.validate_every == 0:  # only the first process validates
                     position.plateaus = fabric.broadcast(position.plateaus)

@@ -18,8 +18,6 @@ from blur2blur.training.settings import TaskSettings, settings_of_run
 
 SETTINGS = "settings.json"
 STATE = "state.pt"
-BEST = "best.safetensors"
-LAST = "last.safetensors"
 LOG = "log.jsonl"
 
 # What a resumed run may do differently without becoming another run.

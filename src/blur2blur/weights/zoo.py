@@ -2,13 +2,16 @@
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from blur2blur.errors import CheckpointError
 from blur2blur.settings import nearest
-from blur2blur.weights import hub
+from blur2blur.weights import hub, verdict
 from blur2blur.weights.headers import Header
 
 WEIGHTS_DIR = Path(__file__).parent
@@ -91,10 +94,31 @@ def converter_beside(deblurrer: object, converter: object) -> Any:  # noqa: ANN4
     return DEFAULT_CONVERTER if deblurrer == DEFAULT_DEBLURRER else None
 
 
+RUN = "run"
+"""Folder of a camera that holds the training of its converter."""
+
+_CAMERA_NAME = re.compile(r"\w[\w -]{0,39}")
+
+
+def cameras_folder() -> Path:
+    """Return where cameras are kept by name: BLUR2BLUR_CAMERAS, or the system's place for data."""
+    if named := os.environ.get("BLUR2BLUR_CAMERAS"):
+        return Path(named)
+    return platformdirs.user_data_path("blur2blur") / "cameras"
+
+
+def camera_folder(name: str) -> Path | None:
+    """Return the folder of a camera, there or not; None for what cannot be a camera's name."""
+    usable = _CAMERA_NAME.fullmatch(name) and name == name.strip() and name not in ENTRIES
+    return cameras_folder() / name if usable else None
+
+
 def resolve(name_or_path: str, *, role: str) -> Path:
     """Return the weight file of a name, hash checked, or the path itself.
 
     Names are those that ship, those of `hub.PUBLISHED`, and "hf:owner/name".
+
+    Of a run folder, or of a camera's name, it is the better of the weights there.
 
     Raises:
         CheckpointError: neither a name of that role nor a file, a damaged shipped file, or as
@@ -106,6 +130,11 @@ def resolve(name_or_path: str, *, role: str) -> Path:
     entry = ENTRIES.get(name_or_path)
     if entry is None or entry.role != role:
         path = Path(name_or_path)
+        camera = camera_folder(name_or_path) if role == "converter" else None
+        if camera is not None and not path.exists() and (camera / RUN).is_dir():
+            path = camera / RUN
+        if path.is_dir():
+            return resolve(verdict.winner(path), role=role)
         if path.is_file():
             if not os.access(path, os.R_OK):
                 raise CheckpointError(f"{path} cannot be read: permission denied")

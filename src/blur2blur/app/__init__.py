@@ -1,0 +1,1 @@
+"""A local web page around the public functions, for people without a terminal (extra `app`)."""

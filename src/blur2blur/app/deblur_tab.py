@@ -1,0 +1,263 @@
+"""The first tab: photographs in, before and after, and the results to take away."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from blur2blur import images
+from blur2blur.app import deblurring, words
+from blur2blur.app.deblurring import Result, Stopped
+from blur2blur.app.parts import COMPUTE, PRIVATE, Room, explained, named
+from blur2blur.errors import InputError
+from blur2blur.inference.video.reading import SUFFIXES as CLIP_SUFFIXES
+from blur2blur.weights import zoo
+
+_CLICK = "() => setTimeout(() => document.querySelector('#{}')?.click(), 150)"
+Updates = dict[Any, Any]
+
+
+def build(room: Room) -> gr.Dropdown:
+    """Lay the tab out; return its list of cameras."""
+    results, chosen = gr.State(list[Result]()), gr.State(0)
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            drop = gr.File(
+                label=words.DROP,
+                file_count="multiple",
+                file_types=sorted(images.SUFFIXES | CLIP_SUFFIXES),
+                height=180,
+                elem_id="drop",
+            )
+            camera = gr.Dropdown(
+                camera_choices(room),
+                value=zoo.DEFAULT_CONVERTER,
+                label=words.CAMERA,
+                info=words.CAMERA_INFO,
+                elem_id="camera",
+            )
+            with gr.Accordion(words.DETAILS, open=False):
+                scale = gr.Radio(
+                    list(words.SCALES), value="1", label=words.SCALE, info=words.SCALE_INFO
+                )
+                bare = gr.Checkbox(label=words.NO_CAMERA_STEP)
+            start = gr.Button(words.START, variant="primary", elem_id="start")
+            stop = gr.Button(words.STOP, variant="stop", visible=False, elem_id="stop")
+        with gr.Column(scale=3, min_width=300):
+            status = gr.Markdown(elem_id="status")
+            with gr.Column(visible=False) as shown:
+                gallery = gr.Gallery(
+                    label=words.RESULTS,
+                    columns=6,
+                    height=150,
+                    allow_preview=False,
+                    object_fit="cover",
+                    buttons=[],
+                    elem_id="results",
+                )
+                slider = gr.ImageSlider(
+                    label=words.LOOK,
+                    interactive=False,
+                    type="filepath",
+                    max_height=640,
+                    buttons=["fullscreen"],
+                    elem_id="look",
+                )
+                clip = gr.Video(label=words.CLIP, interactive=False, visible=False)
+                about = gr.Markdown(elem_id="about")
+                with gr.Row():
+                    strength = gr.Slider(
+                        0,
+                        100,
+                        value=100,
+                        step=5,
+                        label=f"{words.STRENGTH} (%)",
+                        info=words.STRENGTH_INFO,
+                        elem_id="strength",
+                    )
+                    zoom = gr.Radio(
+                        [words.WHOLE, words.ACTUAL], value=words.WHOLE, label=words.ZOOM
+                    )
+                with gr.Row(visible=False) as pan:
+                    across = gr.Slider(0, 100, value=50, step=1, label=words.ACROSS)
+                    down = gr.Slider(0, 100, value=50, step=1, label=words.DOWN)
+                with gr.Row():
+                    save_one = gr.Button(words.SAVE_ONE, elem_id="save-one")
+                    save_all = gr.Button(words.SAVE_ALL, elem_id="save-all")
+                ready_one = named(gr.DownloadButton(elem_id="ready-one", elem_classes="unseen"))
+                ready_all = named(gr.DownloadButton(elem_id="ready-all", elem_classes="unseen"))
+
+    def run(
+        uploads: Sequence[str] | None,
+        converter: str,
+        without: bool,
+        size: str,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 (so Gradio finds it)
+    ) -> Iterator[Updates]:
+        if not uploads:
+            raise gr.Error(words.NOTHING_DROPPED, print_exception=False)
+        session, found, note = room.session(request), list[Result](), ""
+        yield {
+            start: gr.Button(visible=False),
+            stop: gr.Button(visible=True),
+            status: words.PREPARING,
+            shown: gr.Column(visible=False),
+            results: [],
+        }
+        work = deblurring.deblur(
+            session,
+            uploads,
+            converter=None if without else converter,
+            scale=size,
+            tell=lambda part, what: progress(part, desc=what),
+        )
+        thumbnails: list[tuple[str, str]] = []
+        problem: Exception | None = None
+        try:
+            with explained():
+                for each in work:
+                    found.append(each)
+                    if each.blur_px is not None and each.output is not None:
+                        small = deblurring.thumbnail(session, each.output)
+                        thumbnails.append((str(small), each.name))
+                    yield {status: _told(found), results: found}
+        except Stopped:
+            note = words.STOPPED
+        except gr.Error as error:
+            problem = error
+        finished = [each for each in found if each.output is not None]
+        yield {
+            start: gr.Button(visible=True),
+            stop: gr.Button(visible=False),
+            status: "\n\n".join(filter(None, [note, _told(found)])),
+            results: finished,
+            chosen: 0,
+            gallery: gr.Gallery(thumbnails, visible=len(thumbnails) > 1),
+            shown: gr.Column(visible=bool(finished)),
+            save_all: gr.Button(visible=len(finished) > 1),
+        }
+        if problem is not None:
+            raise problem
+
+    def halt(request: gr.Request) -> None:
+        room.session(request).stop.set()
+
+    def look(
+        found: list[Result],
+        index: int,
+        percent: float,
+        view: str,
+        x: float,
+        y: float,
+        request: gr.Request,
+    ) -> Updates:
+        if index >= len(found):
+            return {about: ""}
+        result, whole = found[index], view == words.WHOLE
+        text = words.about(result.name, result.blur_px, result.factor)
+        is_clip = result.blur_px is None
+        updates: Updates = {
+            about: text,
+            slider: gr.ImageSlider(visible=not is_clip),
+            clip: gr.Video(value=str(result.output) if is_clip else None, visible=is_clip),
+            pan: gr.Row(visible=not whole and not is_clip),
+        }
+        if not is_clip:
+            with explained():
+                pair = deblurring.preview(
+                    room.session(request),
+                    result,
+                    strength=percent / 100,
+                    at=None if whole else (x / 100, y / 100),
+                )
+            updates[slider] = gr.ImageSlider(pair, visible=True)
+        return updates
+
+    def choose(found: list[Result], event: gr.SelectData) -> int:
+        photographs = [number for number, each in enumerate(found) if each.blur_px is not None]
+        return photographs[event.index] if event.index < len(photographs) else 0
+
+    def one(found: list[Result], index: int, percent: float, request: gr.Request) -> Any:  # noqa: ANN401
+        with explained():
+            session, result = room.session(request), found[index]
+            return deblurring.file_of(session, result, strength=percent / 100), result.name
+
+    def every(found: list[Result], percent: float, request: gr.Request) -> Any:  # noqa: ANN401
+        with explained():
+            archive = deblurring.zip_of(room.session(request), found, strength=percent / 100)
+            return archive, "deblurred.zip"
+
+    view = {
+        "fn": look,
+        "inputs": [results, chosen, strength, zoom, across, down],
+        "outputs": [about, slider, clip, pan],
+        "show_progress": "hidden",
+        **PRIVATE,
+    }
+    start.click(
+        run,
+        [drop, camera, bare, scale],
+        [start, stop, status, results, chosen, gallery, shown, save_all],
+        concurrency_limit=1,
+        concurrency_id=COMPUTE,
+        show_progress="full",
+        show_progress_on=[status],
+        **PRIVATE,
+    ).then(**view)
+    stop.click(halt, None, None, queue=False, **PRIVATE)
+    gallery.select(choose, [results], [chosen], show_progress="hidden", **PRIVATE).then(**view)
+    gr.on(
+        [strength.input, zoom.input, across.input, down.input],
+        trigger_mode="always_last",
+        **view,
+    )
+    save_one.click(one, [results, chosen, strength], [ready_one], **PRIVATE).then(
+        None, js=_CLICK.format("ready-one"), **PRIVATE
+    )
+    save_all.click(every, [results, strength], [ready_all], **PRIVATE).then(
+        None, js=_CLICK.format("ready-all"), **PRIVATE
+    )
+    _build_api(room)
+    return camera
+
+
+def _build_api(room: Room) -> None:
+    """Offer one photograph at a time to programs, as `/deblur`."""
+    photograph, deblurred = gr.File(visible=False), named(gr.File(visible=False))
+    converter = gr.Textbox(zoo.DEFAULT_CONVERTER, visible=False)
+    strength = gr.Number(1.0, minimum=0, maximum=1, visible=False)
+
+    def deblur(upload: str, name: str, share: float, request: gr.Request) -> Any:  # noqa: ANN401
+        session = room.session(request)
+        with explained():
+            (result,) = deblurring.deblur(
+                session,
+                [upload],
+                converter=None if name == "none" else name,
+                scale="1",
+                tell=lambda part, what: None,
+            )
+            if result.output is None:
+                raise InputError(result.problem)
+            return deblurring.file_of(session, result, strength=share), result.name
+
+    gr.Button(visible=False).click(
+        deblur,
+        [photograph, converter, strength],
+        [deblurred],
+        api_name="deblur",
+        concurrency_limit=1,
+        concurrency_id=COMPUTE,
+    )
+
+
+def camera_choices(room: Room) -> list[tuple[str, str]]:
+    """Return the converters to choose from: what is shown, and the name."""
+    taught = [(name, name) for name in room.cameras.names()]
+    return [(words.ANY_CAMERA, zoo.DEFAULT_CONVERTER), *taught]
+
+
+def _told(found: Sequence[Result]) -> str:
+    failures = [(each.upload.name, each.problem) for each in found if each.output is None]
+    return words.done(len(found) - len(failures), failures)

@@ -1,0 +1,65 @@
+"""Which weights a run folder, or a camera's name, stands for."""
+
+from pathlib import Path
+
+import pytest
+
+from blur2blur.errors import CheckpointError
+from blur2blur.weights import verdict, zoo
+from blur2blur.weights.verdict import BEST, LAST, Verdict
+
+
+def make(run: Path, *names: str, kept: str | None = None) -> Path:
+    run.mkdir(parents=True)
+    for name in names:
+        (run / name).write_text(name)
+    if kept is not None:
+        scores = {
+            f"{whose}_{score}": 1.0
+            for whose in ("shipped", "own")
+            for score in ("psnr_db", "distance", "blur_px")
+        }
+        told = Verdict(shipped="generic-small", photographs=3, held_out=True, kept=kept, **scores)
+        verdict.write(run, told)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("names", "kept", "expected"),
+    [
+        ([BEST, LAST], None, BEST),
+        ([LAST], None, LAST),
+        ([BEST, LAST], LAST, LAST),
+        ([BEST, LAST], BEST, BEST),
+    ],
+)
+def test_a_run_folder_stands_for_its_better_weights(names, kept, expected, tmp_path):
+    run = make(tmp_path / "run", *names, kept=kept)
+    assert zoo.resolve(str(run), role="converter") == run / expected
+
+
+def test_what_ships_is_used_where_a_camera_did_not_gain(tmp_path):
+    run = make(tmp_path / "run", BEST, LAST, kept="generic-small")
+    shipped = zoo.resolve("generic-small", role="converter")
+    assert zoo.resolve(str(run), role="converter") == shipped
+    told = verdict.read(run)
+    assert told is not None
+    assert not told.helped
+    assert "shipped is better" in told.sentences(run)[-1]
+
+
+def test_a_cameras_name_stands_for_its_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("BLUR2BLUR_CAMERAS", str(tmp_path))
+    run = make(tmp_path / "my phone" / "run", BEST, LAST, kept=LAST)
+    assert zoo.resolve("my phone", role="converter") == run / LAST
+    with pytest.raises(CheckpointError, match="neither a file"):
+        zoo.resolve("my phone", role="deblurrer")
+
+
+def test_empty_and_damaged_run_folders_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="no weights"):
+        zoo.resolve(str(make(tmp_path / "empty")), role="converter")
+    run = make(tmp_path / "damaged", BEST)
+    (run / verdict.VERDICT).write_text("{")
+    with pytest.raises(CheckpointError, match="damaged"):
+        zoo.resolve(str(run), role="converter")

@@ -19,7 +19,6 @@ from PIL import Image, ImageFilter
 from blur2blur import images, tensors
 from blur2blur.blur import Camera, load_camera
 from blur2blur.inference import Pipeline
-from blur2blur.inference.blur_extent import SHARP_PX
 from blur2blur.statistics.image_quality import psnr_db
 from blur2blur.tiling import Pixels
 
@@ -80,8 +79,7 @@ def main() -> None:
         left: list[bool] = []
         for pixels, truth, part in composites(arguments.photos, kind, arguments.extent):
             made = pipeline.process(pixels)
-            extent_px = pipeline.extent_px(pixels)
-            left.append(extent_px is not None and extent_px < SHARP_PX)
+            left.append(pipeline.finds_sharp(pixels))
             where = part_of(part, blurred=False)
             if where.any():
                 kept_db.append(psnr_db(made[where][None], pixels[where][None]))

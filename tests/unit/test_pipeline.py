@@ -80,6 +80,24 @@ def test_tiled_equals_untiled() -> None:
     torch.testing.assert_close(tiled.converted, whole.converted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"scale": "1/2"}, {"ensemble": "x8"}])
+def test_strength_mixes_input_and_result(options: dict[str, object]) -> None:
+    image, nets = _noise(70, 90), (Strided(8), Strided(4, seed=1))
+    whole, half, none = (
+        _pipeline(*nets, strength=strength, **options).process(image, keep_converted=True)
+        for strength in (1.0, 0.5, 0.0)
+    )
+    np.testing.assert_allclose(none[..., 3:], image, atol=1e-6)
+    inside = (whole > 0) & (whole < 1)  # clamped values are mixed before they are clamped
+    np.testing.assert_allclose(
+        half[..., 3:][inside[..., 3:]], ((whole[..., 3:] + image) / 2)[inside[..., 3:]], atol=1e-5
+    )
+    np.testing.assert_array_equal(half[..., :3], whole[..., :3])  # the converted image is whole
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ConfigError, match="it goes from 0, no change, to 1"):
+            _pipeline(*nets, strength=wrong)
+
+
 def test_converter_comes_before_deblurrer() -> None:
     image = torch.rand(3, 20, 20) * 0.5
     result = _pipeline(Affine(0.5), Affine(1.0, 0.25)).run(image)

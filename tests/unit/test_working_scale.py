@@ -141,10 +141,10 @@ class Wide:
         return np.full((len(images), 2), np.log2(13), np.float32)
 
 
-def test_where_nothing_tells_the_extent_it_is_unknown():
+def test_where_nothing_tells_the_extent_it_is_zero():
     network = Wide()
     for image in (np.full((300, 300, 3), 0.5, np.float32), noise(20, 400, 3)):
-        assert blur_extent.estimate_px(network, image) is None
+        assert blur_extent.estimate_px(network, image) == 0
     assert network.seen == []
 
 
@@ -157,6 +157,25 @@ def test_extents_beyond_what_the_network_knows_are_read_at_a_smaller_size(
     assert blur_extent.estimate_px(network, image) == pytest.approx(12, rel=1e-5)
     monkeypatch.setattr(blur_extent, "RELIABLE_PX", 10.0)
     assert blur_extent.estimate_px(network, image) == pytest.approx(48, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("extents_px", "sharp"),
+    [
+        ([1.0] * 16, True),
+        ([1.0] * 12 + [1.9] + [9.0] * 3, True),  # a soft background
+        ([1.0] * 12 + [9.0] * 4, False),  # blurred in a part of it
+        ([1.5] * 16, False),
+    ],
+)
+def test_a_photograph_is_sharp_where_most_of_it_is(extents_px: list[float], sharp: bool):
+    def estimate(patches: Pixels) -> Pixels:
+        octaves = np.log2(1 + np.array(extents_px, np.float32))[: len(patches)]
+        return np.stack([octaves, np.zeros_like(octaves)], axis=1)
+
+    assert blur_extent.is_sharp(estimate, noise(512, 512, 3)) is sharp
+    assert not blur_extent.is_sharp(estimate, noise(127, 512, 3))  # too small to tell
+    assert not blur_extent.is_sharp(estimate, np.full((300, 300, 3), 0.5, np.float32))
 
 
 def test_the_busiest_patches_are_asked():

@@ -15,7 +15,6 @@ from blur2blur.files import atomic_path
 from blur2blur.images import Photograph, Raster
 from blur2blur.images.kinds import same_kind
 from blur2blur.inference.backends import is_out_of_memory
-from blur2blur.inference.blur_extent import is_sharp
 from blur2blur.inference.pipeline import Pipeline
 from blur2blur.inference.planning import Job
 
@@ -138,17 +137,15 @@ def _make(
 ) -> _Made:
     """Return what is to be written of a photograph."""
     pixels = images.working_pixels(photograph)
-    extent_px = pipeline.extent_px(pixels) if job.kept is not None else None
-    if job.kept is not None and is_sharp(extent_px, *pixels.shape[:2]):
+    if job.kept is not None and pipeline.finds_sharp(pixels):
         if same_kind(job.source, job.kept):
             return _Made(files=[], left_sharp=True)
         return _Made(files=[(job.kept, images.to_raster(job.kept, photograph))], left_sharp=True)
-    factor = pipeline.choose_factor(pixels, extent_px)
     if job.converted is None:
-        pipeline.process(pixels, factor=factor, out=pixels, on_tile=on_tile)
+        pipeline.process(pixels, out=pixels, on_tile=on_tile)
         made = [(job.output, pixels)]
     else:
-        merged = pipeline.process(pixels, factor=factor, keep_converted=True, on_tile=on_tile)
+        merged = pipeline.process(pixels, keep_converted=True, on_tile=on_tile)
         made = [(job.converted, merged[..., :3]), (job.output, merged[..., 3:])]
     return _Made(
         files=[

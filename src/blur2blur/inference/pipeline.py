@@ -13,7 +13,7 @@ from blur2blur import tiling
 from blur2blur.errors import CheckpointError, ConfigError, InputError
 from blur2blur.inference import backends, working_scale
 from blur2blur.inference.backends import Backend, Precision
-from blur2blur.inference.blur_extent import estimate_px, load_estimator
+from blur2blur.inference.blur_extent import estimate_px, is_sharp, load_estimator
 from blur2blur.inference.ensemble import of_eight
 from blur2blur.inference.kinds import unpack
 from blur2blur.inference.working_scale import Scale, factor_of
@@ -197,25 +197,22 @@ class Pipeline:
             converted=back([each[..., :3] for each in merged]) if self.converts else None,
         )
 
-    def extent_px(self, pixels: Pixels) -> float | None:
-        """Return the extent in pixels of the blur of an image (H W 3); None where nothing tells."""
-        if self._estimate is None:
-            self._estimate = load_estimator()
-        return estimate_px(self._estimate, pixels)
-
-    def choose_factor(self, pixels: Pixels, extent_px: float | None = None) -> int:
-        """Return what the sides of an image are divided by while it is deblurred.
-
-        Args:
-            pixels: the image, H W 3.
-            extent_px: of its blur, where that is known already.
-        """
+    def choose_factor(self, pixels: Pixels) -> int:
+        """Return what the sides of an image (H W 3) are divided by while it is deblurred."""
         if self._factor is not None:
             return self._factor
-        if extent_px is None:
-            extent_px = self.extent_px(pixels)
+        extent_px = estimate_px(self._estimator(), pixels)
         height, width = pixels.shape[:2]
-        return working_scale.choose(extent_px or 0.0, height, width, self.size_rule)
+        return working_scale.choose(extent_px, height, width, self.size_rule)
+
+    def finds_sharp(self, pixels: Pixels) -> bool:
+        """Tell whether an image (H W 3) is sharp already; `process` does not ask."""
+        return is_sharp(self._estimator(), pixels)
+
+    def _estimator(self) -> Callable[[Pixels], Pixels]:
+        if self._estimate is None:
+            self._estimate = load_estimator()
+        return self._estimate
 
     def process(
         self,

@@ -44,8 +44,8 @@ def evaluate(
     from blur2blur.images import listing
 
     folder = report or outputs.resolve().with_name(f"{outputs.resolve().name}-report")
-    read = [outputs, truth, inputs]
-    evaluation.refuse_report_inside(folder, [place for place in read if place is not None])
+    read = [place for place in (outputs, truth, inputs) if place is not None]
+    evaluation.refuse_report_inside(folder, read)
 
     with nested_progress() as progress:
         task = progress.add_task("images", total=None)

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from blur2blur import networks, tensors
 from blur2blur.files import write_text
-from blur2blur.inference import Pipeline, folder
+from blur2blur.inference import Pipeline, folder, planning
 from blur2blur.weights import checkpoints, headers, zoo
 from machine import describe
 
@@ -54,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         megapixels = write_photographs(root / "in", options)
-        jobs = folder.plan([str(root / "in")], root / "out", save_converted=False)
+        jobs = planning.plan([str(root / "in")], root / "out").photographs
         pipeline = load(root, options)
         for job in jobs[:2]:
             folder.process(pipeline, job)
@@ -111,7 +111,7 @@ def load(root: Path, options: argparse.Namespace) -> Pipeline:
     return Pipeline(root / "untrained.safetensors", options.converter)
 
 
-def measure(pipeline: Pipeline, jobs: Sequence[folder.Job]) -> dict[str, object]:
+def measure(pipeline: Pipeline, jobs: Sequence[planning.Job]) -> dict[str, object]:
     """Return seconds of the three ways, and MiB of resident memory before each photograph."""
     computation = 0.0
     for job in jobs:
@@ -127,7 +127,7 @@ def measure(pipeline: Pipeline, jobs: Sequence[folder.Job]) -> dict[str, object]
                 jobs,
                 on_photograph=lambda *_: memory_mib.append(resident_mib()),
                 on_tile=lambda *_: None,
-            )
+            ).failures
         )
 
     def one_by_one() -> None:

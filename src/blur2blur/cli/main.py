@@ -1,5 +1,6 @@
 """Gathers the verbs; a user's mistake becomes one line and exit code 2."""
 
+import getpass
 import io
 import logging
 import os
@@ -64,6 +65,7 @@ def guard(command: Callable[[], object]) -> None:
     Ctrl-C is exit 130, SIGTERM 143.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    _name_user()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for file names that are no Unicode
@@ -84,6 +86,14 @@ def guard(command: Callable[[], object]) -> None:
         _fail(str(missing))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _name_user() -> None:
+    """Give a user without account, as in containers, the name that torch asks for."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = f"user-{os.getuid()}"
 
 
 def _terminate(_number: int, _frame: object) -> NoReturn:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated, NoReturn
@@ -69,7 +70,11 @@ def guard(command: Callable[[], object]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for file names that are no Unicode
-    logging.basicConfig(format="warning: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("warning: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    if not sys.warnoptions:  # libraries' remarks to those who program with them
+        warnings.simplefilter("ignore")
     try:
         command()
     except typer.Exit as stop:
@@ -86,6 +91,13 @@ def guard(command: Callable[[], object]) -> None:
         _fail(str(missing))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+class _OneLine(logging.Formatter):
+    """Names of files must not steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return showing.printable(super().format(record))
 
 
 def _name_user() -> None:

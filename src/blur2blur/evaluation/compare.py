@@ -132,6 +132,11 @@ def measure(
     )
 
 
+def _cell(text: str) -> str:
+    """Return text that a spreadsheet takes for text, not for a formula."""
+    return f"'{text}" if text[:1] in tuple("=+-@\t\r") else text
+
+
 def write(
     report: Report, folder: Path, *, page: str = "report.html", title: str = "Evaluation"
 ) -> None:
@@ -161,7 +166,7 @@ def write(
     writer.writerow(["name", "method", "psnr_db", "ssim", "lpips"])
     for row in report.rows:
         for score in row.scores:
-            writer.writerow([row.name, score.method, score.psnr_db, score.ssim, score.lpips])
+            writer.writerow([_cell(row.name), score.method, score.psnr_db, score.ssim, score.lpips])
     write_text(folder / "scores.csv", table.getvalue())
     chosen = _spread(report.rows, MAX_COMPARISONS)
     count = sum(bool(row.scores) for row in report.rows)

@@ -2,7 +2,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: install install-dev app demo test lint docs clean
+MINUTES ?= 10
+SEED ?= 0
+
+.PHONY: install install-dev app demo test attack lint docs clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("blur2blur needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
@@ -33,6 +36,9 @@ demo: install-demo
 
 test: install-dev
 	$(BIN)/python -m pytest
+
+attack: install-dev
+	$(BIN)/python tests/attack/campaign.py --minutes $(MINUTES) --seed $(SEED)
 
 lint: install-dev
 	$(BIN)/ruff check .

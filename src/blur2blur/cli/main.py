@@ -1,10 +1,12 @@
 """Gathers the verbs; a user's mistake becomes one line and exit code 2."""
 
+import getpass
 import io
 import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn, cast
@@ -95,10 +97,15 @@ def guard(command: Callable[[], int | None]) -> None:
     exit 130; SIGTERM one and 143.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    _name_user()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for file names that are no Unicode
-    logging.basicConfig(format="warning: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("warning: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    if not sys.warnoptions:  # libraries' remarks to those who program with them
+        warnings.simplefilter("ignore")
     try:
         if code := command():
             sys.exit(code)
@@ -130,6 +137,21 @@ def _explained(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error)
+
+
+class _OneLine(logging.Formatter):
+    """Names of files must not steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return showing.printable(super().format(record))
+
+
+def _name_user() -> None:
+    """Give a user without account, as in containers, the name that torch asks for."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = f"user-{os.getuid()}"
 
 
 def _terminate(_number: int, _frame: object) -> NoReturn:

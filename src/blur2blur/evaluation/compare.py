@@ -153,6 +153,11 @@ def measure(
     return Report(rows=rows, means=_means(rows), problems=problems, notes=_notes(rows))
 
 
+def _cell(text: str) -> str:
+    """Return text that a spreadsheet takes for text, not for a formula."""
+    return f"'{text}" if text[:1] in tuple("=+-@\t\r") else text
+
+
 def write(
     report: Report, folder: Path, *, page: str = "report.html", title: str = "Evaluation"
 ) -> None:
@@ -183,7 +188,8 @@ def write(
     writer.writerow(["name", "method", *keys])
     for row in report.rows:
         for score in row.scores:
-            writer.writerow([row.name, score.method, *(getattr(score, key) for key in keys)])
+            values = (getattr(score, key) for key in keys)
+            writer.writerow([_cell(row.name), score.method, *values])
     write_text(folder / "scores.csv", table.getvalue())
     chosen = _spread(report.rows, MAX_COMPARISONS)
     against_truth = sum(any(one.psnr_db is not None for one in row.scores) for row in report.rows)

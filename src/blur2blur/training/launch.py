@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins.precision import MixedPrecision, Precision
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -14,6 +13,7 @@ from blur2blur import images
 from blur2blur.data.folders import layout
 from blur2blur.device import find_device
 from blur2blur.errors import CheckpointError, ConfigError, DataError
+from blur2blur.memory import is_out_of_memory
 from blur2blur.settings import load, nearest
 from blur2blur.training import loop, own_photographs, run_folder, sources
 from blur2blur.training.blur_extent import BlurExtentTask
@@ -209,15 +209,18 @@ def _train(
     run = run_folder.describe_run(settings, data)
     if fabric.is_global_zero:
         run_folder.refuse_other_run(out, data, settings)
-    task = make_task(fabric)
-    if fabric.is_global_zero:
-        run_folder.create(out, run)
-    fabric.barrier()
     try:
+        task = make_task(fabric)
+        if fabric.is_global_zero:
+            run_folder.create(out, run)
+        fabric.barrier()
         finished = loop.train(task, fabric, out, progress=progress, checkpoint_at=checkpoint_at)
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise ConfigError(
-            f"{fabric.device} has too little memory; set data.batch_size or data.crop_px lower"
+            f"{fabric.device} has too little memory; set data.batch_size, data.crop_px or the "
+            "network's options lower"
         ) from error
     if finished and fabric.is_global_zero:
         attach_graphs(out)

@@ -71,10 +71,18 @@ def refuse_other_run(folder: Path, data: Path, settings: TaskSettings) -> None:
     fixed = {"run.validate_every"} if settings.optimiser.schedule == "plateau" else set[str]()
     for name, old, new in _differences(before, now):
         key = name.removeprefix("settings.")
-        if key not in _MAY_CHANGE - fixed:
+        if key == "data":
             raise ConfigError(
-                f"{folder} holds a run with {key} = {old!r}, not {new!r}; repeat its settings to "
-                "resume it, or choose another --out"
+                f"{folder} holds a run on {old}, not on {new}; choose another --out, or, if that "
+                f"folder was moved, write its new place into {path}"
+            )
+        if key not in _MAY_CHANGE - fixed:
+            way = "repeat its settings to resume it"
+            if key == "run.steps":
+                way += f", begin from its weights with --set init={folder / LAST}"
+            raise ConfigError(
+                f"{folder} holds a run with {key} = {old!r}, not {new!r}; {way}, or choose another "
+                "--out"
             )
 
 

@@ -43,7 +43,8 @@ class DataSettings(Settings):
     """Memory for decoded photographs, in gigabytes, per training process; what does not fit is
     decoded again at every access."""
     shrink: Annotated[
-        tuple[Annotated[FiniteFloat, Field(ge=1)], FiniteFloat], BeforeValidator(one_is_both)
+        tuple[Annotated[FiniteFloat, Field(ge=1)], Annotated[FiniteFloat, Field(le=64)]],
+        BeforeValidator(one_is_both),
     ] = (1, 1)
     """Photographs are averaged down by this factor before cropping; of two numbers, each crop by
     one between them, drawn uniformly in its logarithm. `deblur` does not do that."""

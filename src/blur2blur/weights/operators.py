@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 _MOST_XML_BYTES = 1 << 26
 _MOST_DEPTH = 64
 _MOST_SIZE = 1 << 20
-# beyond it a number means "to the end", and no runtime would try to make that many
-_NO_SIZE = 1 << 40
+# these mean "to the end"
+_ENDS = 1 << 40
+_END_OF_INT32 = (1 << 31) - 1
 _MOST_SIZES = 64
 
 _BOTH_NAMES = """
@@ -118,5 +119,5 @@ def _refuse_sizes(values: NDArray[Any]) -> None:
     if values.dtype.kind not in "iuf":
         return
     sizes = np.abs(values.astype(np.float64))
-    if ((sizes > _MOST_SIZE) & (sizes < _NO_SIZE)).any():
+    if ((sizes > _MOST_SIZE) & (sizes < _ENDS) & (sizes != _END_OF_INT32)).any():
         raise ValueError(f"it holds {sizes.max():g} where sizes are at most {_MOST_SIZE}")

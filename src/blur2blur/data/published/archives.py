@@ -15,6 +15,7 @@ from blur2blur.data.folders import placing
 from blur2blur.errors import InputError
 
 _ENCRYPTED = 0x1
+_DEEPEST = 64
 _BLOCK_BYTES = 1 << 20
 
 
@@ -116,13 +117,15 @@ def _refuse_unsafe(members: Sequence[zipfile.ZipInfo], shown: str) -> None:
             reason = "is encrypted"
         elif not path.parts and not name.endswith("/"):
             reason = "has no name"
+        elif len(path.parts) > _DEEPEST:
+            reason = f"lies more than {_DEEPEST} folders deep"
         elif path in files:
             reason = "is there twice"
         else:
             if not member.is_dir():
                 files.add(path)
             continue
-        raise InputError(f"{shown} is not unpacked: its entry {name!r} {reason}")
+        raise InputError(f"{shown} is not unpacked: its entry {name!r:.200} {reason}")
 
 
 def _refuse_too_large(size_bytes: int, folder: Path, shown: str) -> None:

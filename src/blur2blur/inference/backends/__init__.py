@@ -14,8 +14,8 @@ from blur2blur import extras
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.inference.backends import device as devices
 from blur2blur.inference.backends import exported
-from blur2blur.inference.backends.memory import is_out_of_memory
 from blur2blur.inference.backends.precision import Precision, choose_precision
+from blur2blur.memory import is_out_of_memory
 from blur2blur.tiling import Pixels, SizeRule
 from blur2blur.weights import graphs, openvino, zoo
 from blur2blur.weights.graphs import Graph, Weights

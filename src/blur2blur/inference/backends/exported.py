@@ -127,11 +127,13 @@ def _open_onnx(path: Path) -> _Opened:
         session: Any = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]
         )
-    outputs = [port.name for port in session.get_outputs()]
+        told = session.get_modelmeta().custom_metadata_map.get(HEADER_KEY)
+        inputs = [port.name for port in session.get_inputs()]
+        outputs = [port.name for port in session.get_outputs()]
     return _Opened(
-        header=_header(path, session.get_modelmeta().custom_metadata_map.get(HEADER_KEY)),
+        header=_header(path, told),
         runtime="onnxruntime",
-        inputs=[port.name for port in session.get_inputs()],
+        inputs=inputs,
         outputs=outputs,
         run=lambda images: tuple(session.run(outputs, {INPUT_NAME: images})),
     )

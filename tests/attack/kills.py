@@ -1,0 +1,100 @@
+"""Processes that are killed at a random moment, then run again: nothing is lost or left behind."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import skimage.data
+from PIL import Image
+from safetensors.numpy import load_file
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+CODES = {signal.SIGKILL: (-9,), signal.SIGTERM: (143, -15), signal.SIGINT: (130, -2)}
+STEPS = 12
+_TRAINING = [
+    *("network.options={base_channels=4,blocks=1}", "data.crop_px=64", "data.batch_size=1"),
+    *("data.workers=1", "data.validation_crops=1", "known.camera=known-small", "run.device=cpu"),
+    *("run.log_every=1", "run.validate_every=4", "run.checkpoint_every=2", "run.samples_every=5"),
+    *("run.precision=32-true", f"run.steps={STEPS}"),
+]
+
+
+def _make(place: Path) -> None:
+    for folder, side in (("sharp", 160), ("photos", 128)):
+        (place / folder).mkdir(parents=True)
+        for index in range(4):
+            pixels = skimage.data.astronaut()[40 * index : 40 * index + side, :side]
+            Image.fromarray(pixels).save(place / folder / f"{index}.png")
+
+
+def _command(kind: str) -> list[str]:
+    if kind == "folder":
+        return ["deblur", "photos", "-o", "out"]
+    sets = [word for each in _TRAINING for word in ("--set", each)]
+    return ["train", "deblurrer", "--data", "sharp", "-o", "out", *sets]
+
+
+def _start(kind: str, place: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-c", "from blur2blur.cli.main import main; main()"]
+    with (place / "err").open("wb") as err:
+        return subprocess.Popen(
+            [*command, *_command(kind)],
+            cwd=place,
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+
+def _content(kind: str, place: Path) -> object:
+    if kind == "folder":
+        return {path.name: path.read_bytes() for path in sorted((place / "out").iterdir())}
+    weights = load_file(place / "out" / "last.safetensors")
+    lines = (place / "out" / "log.jsonl").read_text().splitlines()
+    losses = [{k: v for k, v in json.loads(line).items() if "seconds" not in k} for line in lines]
+    return {name: each.tobytes() for name, each in weights.items()}, losses
+
+
+@cache
+def _undisturbed(kind: str, root: Path) -> tuple[float, object]:
+    place = root / f"whole-{kind}"
+    _make(place)
+    start = time.monotonic()
+    code = _start(kind, place).wait()
+    assert code == 0, (place / "err").read_text()
+    return time.monotonic() - start, _content(kind, place)
+
+
+def case(number: int, seed: int, root: Path) -> tuple[str, str]:
+    """Kill a run, perhaps twice, and finish it; return its kind and what went wrong."""
+    rng = random.Random(f"kills {seed} {number}")
+    kind, number_ = rng.choice(("folder", "training")), rng.choice(SIGNALS)
+    name = f"{kind}, {number_.name}"
+    seconds, wanted = _undisturbed(kind, root)
+    place = root / f"{kind}-{number}"
+    _make(place)
+    try:
+        for _ in range(rng.randint(1, 2)):
+            process = _start(kind, place)
+            time.sleep(rng.uniform(0.3, 1.0) * seconds)
+            process.send_signal(number_)
+            code = process.wait()
+            told = (place / "err").read_text()
+            if code not in (0, *CODES[number_]) or "Traceback" in told:
+                return name, f"{code}: {told[-2000:]}"
+        time.sleep(1.1)  # what was left is then old enough
+        if _start(kind, place).wait() != 0:
+            return name, (place / "err").read_text()[-2000:]
+        if _content(kind, place) != wanted:
+            return name, "the result differs from that of an undisturbed run"
+        left = [str(path) for path in (place / "out").rglob(".*")]
+        return name, f"left behind: {left}" if left else ""
+    finally:
+        shutil.rmtree(place)

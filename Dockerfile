@@ -16,4 +16,4 @@ FROM base AS train
 RUN pip install --no-cache-dir -c /wheels/constraints.txt "$(ls /wheels/*.whl)[train,export,video]"
 
 FROM base AS light
-RUN pip install --no-cache-dir -c /wheels/constraints.txt /wheels/*.whl
+RUN pip install --no-cache-dir -c /wheels/constraints.txt "$(ls /wheels/*.whl)[watch]"

@@ -21,6 +21,7 @@ EXTRAS = {
     "av": "video",
     "spandrel": "zoo",
     "huggingface_hub": "hub",
+    "watchfiles": "watch",
 }
 """Package -> the extra it comes with."""
 

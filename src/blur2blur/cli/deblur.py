@@ -74,6 +74,13 @@ def deblur(
         bool,
         typer.Option("--save-converted", help="Keep the converted images too, in OUT/converted."),
     ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Go on with the photographs that come into the folders, until stopped.",
+        ),
+    ] = False,
     codec: Annotated[
         str,
         typer.Option(help="Of clips: auto (their own), h264, hevc, av1, vp9, prores, ffv1."),
@@ -116,6 +123,17 @@ def deblur(
             scale=cast("Scale", scale),
         )
 
+    if watch:
+        from blur2blur.inference import watching
+
+        watching.deblur(
+            inputs,
+            out,
+            pipeline,
+            save_converted=save_converted,
+            tell=lambda line: typer.echo(printable(line)),
+        )
+        return
     with progress_bars("photographs", "clips") as on_progress:
         done = api.deblur_folder(
             inputs,

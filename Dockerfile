@@ -24,4 +24,4 @@ EXPOSE 7860
 CMD ["app", "--host", "0.0.0.0", "--port", "7860", "--no-browser"]
 
 FROM base AS light
-RUN pip install --no-cache-dir -c /wheels/constraints.txt /wheels/*.whl
+RUN pip install --no-cache-dir -c /wheels/constraints.txt "$(ls /wheels/*.whl)[watch]"

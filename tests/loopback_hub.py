@@ -91,7 +91,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     name = f"{repository}/{step['value']['path']}"
                     self.hub.files[name] = base64.b64decode(step["value"]["content"])
             self.json(
-                {"commitOid": COMMIT, "commitUrl": f"{self.hub.address}/{repository}/{COMMIT}"}
+                {
+                    "commitOid": COMMIT,
+                    "commitUrl": f"{self.hub.address}/{repository}/commit/{COMMIT}",
+                }
             )
         else:  # the check of a card's metadata
             self.json({"errors": [], "warnings": []})

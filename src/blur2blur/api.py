@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blur2blur.errors import Blur2BlurError, InputError
-from blur2blur.images import Format
+from blur2blur.errors import Blur2BlurError, ConfigError, InputError
+from blur2blur.evaluation import before_after
+from blur2blur.images import Format, listing
 from blur2blur.inference import Pipeline, batch, planning
 from blur2blur.inference.batch import Deblurred, Progress
 from blur2blur.inference.video.codecs import Quality
@@ -14,6 +15,9 @@ from blur2blur.inference.video.codecs import Quality
 if TYPE_CHECKING:
     from blur2blur.blur.pairs.plans import Planned
     from blur2blur.data.folders import split as splitting
+
+
+REPORT = "report.html"
 
 
 def _quiet(what: str, done: int, total: int | None) -> None: ...
@@ -41,6 +45,9 @@ def deblur_folder(
     live_photo_clips: bool = False,
     save_converted: bool = False,
     clip_quality: Quality | None = None,
+    tag: bool = True,
+    keep_dates: bool = False,
+    report: bool = False,
     on_progress: Progress = _quiet,
 ) -> Deblurred:
     """Deblur photographs and clips: files, folders or globs; what `blur2blur deblur` does.
@@ -58,6 +65,9 @@ def deblur_folder(
         live_photo_clips: deblur the clips of Live Photos, not their photographs alone.
         save_converted: keep the converted photographs too, in `out`/converted.
         clip_quality: codec and quality of clips; None for their own codec.
+        tag: say in the metadata of photographs what made them.
+        keep_dates: give results the dates of their sources.
+        report: write the page report.html of the photographs before and after into `out`.
         on_progress: told "listing", "photographs" or "clips", and the name of the current one with
             its tiles or frames.
 
@@ -79,14 +89,35 @@ def deblur_folder(
         results=everything,
         live_photo_clips=live_photo_clips,
         clip_quality=clip_quality or Quality(),
+        tag=tag,
+        keep_dates=keep_dates,
+        measure=report,
     )
     found = planning.plan(
         texts, out, wanted, on_listed=lambda count: on_progress("listing", count, None)
     )
+    if report and found.folder is None:
+        raise ConfigError(f"{out} is one file; --report needs an output folder")
     made = pipeline if isinstance(pipeline, Pipeline) else pipeline()
-    return batch.carry_out(
+    done = batch.carry_out(
         found, made, wanted, skip_existing=skip_existing, on_progress=on_progress
     )
+    if report:
+        _write_report(out / REPORT, done)
+    return done
+
+
+def _write_report(path: Path, done: Deblurred) -> None:
+    others = [
+        before_after.Others(outcome=outcome, reason=reason, count=count, first=first)
+        for outcome, files in (
+            ("left as it is", [("already sharp", source) for source in done.left_sharp]),
+            ("done before", [("by an earlier run", source) for source in done.done_before]),
+            ("skipped", [(one.reason, one.path) for one in done.skipped]),
+        )
+        for reason, count, first in listing.by_reason(files)
+    ]
+    before_after.write(path, done.changes, others, problems=[str(each) for each in done.failures])
 
 
 def split(

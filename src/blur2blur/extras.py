@@ -23,6 +23,7 @@ EXTRAS = {
     "starlette": "app",
     "spandrel": "zoo",
     "huggingface_hub": "hub",
+    "watchfiles": "watch",
 }
 """Package -> the extra it comes with."""
 

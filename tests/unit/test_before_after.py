@@ -12,19 +12,20 @@ from PIL import Image
 
 from blur2blur import images
 from blur2blur.evaluation import before_after
-from blur2blur.evaluation.before_after import Entry, Others
+from blur2blur.evaluation.before_after import Others
+from blur2blur.inference.folder import Change
 from blur2blur.tiling import Pixels
 
 SCENE = np.random.default_rng(0).random((60, 80, 3), np.float32) / 2
 
 
-def _entry(folder: Path, name: str, before: Pixels, after: Pixels, **values: float) -> Entry:
+def _entry(folder: Path, name: str, before: Pixels, after: Pixels, **values: float) -> Change:
     source, output = folder / "in" / name, folder / "out" / name
     images.write_rgb(source, before)
     images.write_rgb(output, after)
     change = float(np.abs(after - before).mean())
     told = {"blur_extent_px": 6.25, "factor": 1, "seconds": 1.5} | values
-    return Entry(source=source, output=output, mean_change=change, **told)  # type: ignore[arg-type]
+    return Change(source=source, output=output, mean_change=change, **told)  # type: ignore[arg-type]
 
 
 class _Page(HTMLParser):

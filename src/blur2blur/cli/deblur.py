@@ -116,6 +116,24 @@ def deblur(
         bool,
         typer.Option("--save-converted", help="Keep the converted images too, in OUT/converted."),
     ] = False,
+    report: Annotated[
+        bool,
+        typer.Option("--report", help="Write OUT/report.html: the photographs before and after."),
+    ] = False,
+    no_tag: Annotated[
+        bool,
+        typer.Option("--no-tag", help="Leave out of the metadata what made the photographs."),
+    ] = False,
+    keep_dates: Annotated[
+        bool, typer.Option("--keep-dates", help="Give results the dates of their sources.")
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Go on with the photographs that come into the folders, until stopped.",
+        ),
+    ] = False,
     codec: Annotated[
         str,
         typer.Option(help="Of clips: auto (their own), h264, hevc, av1, vp9, prores, ffv1."),
@@ -136,7 +154,7 @@ def deblur(
     from blur2blur.errors import ConfigError
     from blur2blur.inference import Pipeline
     from blur2blur.inference.video.codecs import Quality
-    from blur2blur.showing import progress_bars
+    from blur2blur.showing import printable, progress_bars
     from blur2blur.weights import zoo
 
     converter = zoo.converter_beside(deblurrer, converter or zoo.DEFAULT)
@@ -159,6 +177,26 @@ def deblur(
             strength=strength,
         )
 
+    if watch:
+        from blur2blur.inference import planning, watching
+
+        if report:
+            raise ConfigError("--report is written at the end, which --watch has not; leave it out")
+        wanted = planning.Wanted(
+            format=cast("Format", format_),
+            quality=quality,
+            suffix=suffix,
+            save_converted=save_converted,
+            leave_sharp=not everything,
+            live_photo_clips=live_photo_clips,
+            clip_quality=Quality(codec=codec, crf=crf),
+            tag=not no_tag,
+            keep_dates=keep_dates,
+        )
+        watching.deblur(
+            inputs, out, pipeline, wanted, tell=lambda line: typer.echo(printable(line))
+        )
+        return
     with progress_bars("photographs", "clips") as on_progress:
         done = api.deblur_folder(
             inputs,
@@ -172,9 +210,14 @@ def deblur(
             live_photo_clips=live_photo_clips,
             save_converted=save_converted,
             clip_quality=Quality(codec=codec, crf=crf),
+            tag=not no_tag,
+            keep_dates=keep_dates,
+            report=report,
             on_progress=on_progress,
         )
     _print(done, Path(out))
+    if report:
+        typer.echo(f"report: {printable(Path(out) / api.REPORT)}")
     if done.failures:
         raise typer.Exit(1)
 

@@ -71,6 +71,40 @@ def get(
     typer.echo(zoo.resolve(name, role=role if name.startswith(hub.PREFIX) else _find(name).role))
 
 
+@app.command()
+def pack(
+    source: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a weight file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .b2b file to write.")],
+    licence: Annotated[
+        str, typer.Option(help="As the hub names it, such as cc-by-4.0; unknown gives no rights.")
+    ] = "unknown",
+    sample: Annotated[
+        bool, typer.Option(help="Add the run's last sample sheet, which shows your photographs.")
+    ] = True,
+) -> None:
+    """Make one file of trained weights, to share: --converter takes it as it is."""
+    from blur2blur.weights import packing
+
+    packed = packing.pack(source, out, licence=licence, sample=sample)
+    typer.echo(f"written   {out} ({packed.role}, licence {packed.licence})")
+    typer.echo(f"use it    blur2blur deblur PHOTO -o DIR --{packed.role} {out}")
+
+
+@app.command()
+def push(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What 'models pack' wrote.")],
+    repository: Annotated[str, typer.Argument(metavar="NAME", help="On the hub: owner/name.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the repository one that nobody else sees.")
+    ] = False,
+) -> None:
+    """Put packed weights on the Hugging Face hub, with a card that tells of them."""
+    from blur2blur.weights import packing
+
+    role = packing.push(file, repository, private=private).role
+    typer.echo(f"use it    blur2blur deblur PHOTO -o DIR --{role} hf:{repository}")
+
+
 def _find(name: str) -> "Entry | Published":
     from blur2blur.errors import ConfigError
     from blur2blur.settings import nearest

@@ -13,6 +13,7 @@ from blur2blur import images
 from blur2blur.errors import Blur2BlurError, InputError
 from blur2blur.evaluation.report import Column, Figure, Table, render
 from blur2blur.files import write_text
+from blur2blur.inference.folder import Change
 from blur2blur.inference.working_scale import reduce
 from blur2blur.tiling import Pixels
 
@@ -28,44 +29,13 @@ _BEFORE, _AFTER = "before", "after"
 _QUALITY = 85
 _CELL_PX = 16
 
-_OF_ENTRIES = (
+_OF_CHANGES = (
     Column(key="blur_extent_px", title="blur, px", digits=1),
     Column(key="working_scale", title="deblurred at", digits=None),
     Column(key="change_of_255", title="mean change, of 255", digits=2),
     Column(key="seconds", title="seconds", digits=1),
 )
 _OF_OTHERS = (Column(key="count", title="files", digits=0),)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One photograph that was deblurred.
-
-    Attributes:
-        source: its file.
-        output: the file that was written.
-        blur_extent_px: how far its blur reached; None where that was not estimated.
-        factor: what its sides were divided by while it was deblurred.
-        mean_change: mean absolute change of its sRGB values in [0, 1].
-        seconds: that it took.
-    """
-
-    source: Path
-    output: Path
-    blur_extent_px: float | None
-    factor: int
-    mean_change: float
-    seconds: float
-
-    @property
-    def working_scale(self) -> str:
-        """The part of the sides that was left, as the option says it."""
-        return "1" if self.factor == 1 else f"1/{self.factor}"
-
-    @property
-    def change_of_255(self) -> float:
-        """The change in the numbers of 8 bits."""
-        return 255 * self.mean_change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +57,7 @@ class Others:
 
 def write(
     path: Path,
-    entries: Sequence[Entry],
+    changes: Sequence[Change],
     others: Sequence[Others] = (),
     *,
     problems: Sequence[str] = (),
@@ -97,7 +67,7 @@ def write(
 
     Args:
         path: the .html file.
-        entries: the photographs, in any order. Source and output are read again; one that cannot
+        changes: the photographs, in any order. Source and output are read again; one that cannot
             be is listed.
         others: the files that were not deblurred.
         problems: what else a reader should know, one line each.
@@ -106,17 +76,17 @@ def write(
     Raises:
         InputError: the page cannot be written.
     """
-    largest_first = sorted(entries, key=lambda entry: -entry.mean_change)
-    names = _names([entry.source for entry in largest_first])
+    largest_first = sorted(changes, key=lambda change: -change.mean_change)
+    names = _names([change.source for change in largest_first])
     figures: list[Figure] = []
     unread: list[str] = []
-    for entry, name in zip(largest_first[:MAX_SHOWN], names, strict=False):
+    for change, name in zip(largest_first[:MAX_SHOWN], names, strict=False):
         try:
-            figures += _figures(entry, name)
+            figures += _figures(change, name)
         except Blur2BlurError as error:
             unread.append(f"{name} is not shown: {error}")
-    note = f"{len(entries)} photographs deblurred in {sum(e.seconds for e in entries):.0f} s."
-    if len(entries) > MAX_SHOWN:
+    note = f"{len(changes)} photographs deblurred in {sum(e.seconds for e in changes):.0f} s."
+    if len(changes) > MAX_SHOWN:
         note += f" The {MAX_SHOWN} of the largest change are shown."
     page = render(
         title=title,
@@ -130,8 +100,8 @@ def write(
         ],
         details=Table(
             heads=("photograph",),
-            columns=_OF_ENTRIES,
-            rows=[((name,), entry) for name, entry in zip(names, largest_first, strict=True)],
+            columns=_OF_CHANGES,
+            rows=[((name,), change) for name, change in zip(names, largest_first, strict=True)],
         ),
         problems=[*problems, *unread],
         figures=figures,
@@ -149,17 +119,17 @@ def _names(sources: Sequence[Path]) -> list[str]:
     return [place.relative_to(common).as_posix() for place in places]
 
 
-def _figures(entry: Entry, name: str) -> list[Figure]:
+def _figures(change: Change, name: str) -> list[Figure]:
     """Return the whole photograph, and at full size the part that changed most."""
-    before, after = images.read_rgb(entry.source), images.read_rgb(entry.output)
+    before, after = images.read_rgb(change.source), images.read_rgb(change.output)
     if before.shape != after.shape:
-        raise InputError(f"{entry.output} has another size than {entry.source}")
+        raise InputError(f"{change.output} has another size than {change.source}")
     height, width = before.shape[:2]
     factor = math.ceil(max(height, width) / WHOLE_PX)
-    extent_px = entry.blur_extent_px
+    extent_px = change.blur_extent_px
     said = "" if extent_px is None else f"{extent_px:.1f} px of blur, "
-    said += f"deblurred at {entry.working_scale}, mean change {entry.change_of_255:.2f} of 255, "
-    said += f"{entry.seconds:.1f} s"
+    said += f"deblurred at {change.working_scale}, mean change {change.change_of_255:.2f} of 255, "
+    said += f"{change.seconds:.1f} s"
     if factor == 1:
         return [_figure(name, said, before, after)]
     top, left = _largest_change(before, after)

@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from blur2blur.errors import Blur2BlurError
-from blur2blur.files import make_folder
+from blur2blur.files import keep_dates, make_folder
 from blur2blur.images.listing import Skipped
 from blur2blur.inference import folder, manifest
+from blur2blur.inference.folder import PLAIN, Change, Writing
 from blur2blur.inference.manifest import Manifest
 from blur2blur.inference.pipeline import Pipeline
 from blur2blur.inference.planning import Job, Plan, Wanted
@@ -30,6 +31,7 @@ class Deblurred:
         renamed: (how, source) of photographs that cannot be written as what they are.
         skipped: what was passed over, and why.
         failures: what could not be done, and why.
+        changes: what was done to the photographs, where that was to be measured.
         photographs_tried: how many there were to do.
         clips_tried: likewise.
     """
@@ -42,6 +44,7 @@ class Deblurred:
     renamed: list[tuple[str, Path]] = field(default_factory=list[tuple[str, Path]])
     skipped: list[Skipped] = field(default_factory=list[Skipped])
     failures: list[Blur2BlurError] = field(default_factory=list[Blur2BlurError])
+    changes: list[Change] = field(default_factory=list[Change])
     photographs_tried: int = 0
     clips_tried: int = 0
 
@@ -63,15 +66,15 @@ def carry_out(
         InputError: the output folder cannot be written; or the one clip failed.
     """
     done = Deblurred(skipped=plan.skipped)
+    settings = manifest.settings_of(pipeline)
     if plan.folder is None:
         make_folder((plan.photographs or plan.clips)[0].output.parent)
-        _photographs(plan.photographs, pipeline, wanted, None, done, on_progress)
-        _clips(plan.clips, pipeline, wanted, None, done, on_progress)
+        _photographs(plan.photographs, pipeline, wanted, settings, None, done, on_progress)
+        _clips(plan.clips, pipeline, wanted, settings, None, done, on_progress)
         return done
     make_folder(plan.folder)
-    names = ("format", "quality", "save_converted")
+    names = ("format", "quality", "save_converted", "tag")
     for_photographs = {name: getattr(wanted, name) for name in names}
-    settings = manifest.settings_of(pipeline)
     for jobs, further, do in (
         (plan.photographs, for_photographs, _photographs),
         (plan.clips, asdict(wanted.clip_quality), _clips),
@@ -79,7 +82,7 @@ def carry_out(
         if jobs:
             record = Manifest(plan.folder, {**settings, **further})
             left = _unfinished(jobs, record, done) if skip_existing else jobs
-            do(left, pipeline, wanted, record, done, on_progress)
+            do(left, pipeline, wanted, settings, record, done, on_progress)
     return done
 
 
@@ -100,6 +103,7 @@ def _photographs(
     jobs: Sequence[Job],
     pipeline: Pipeline,
     wanted: Wanted,
+    settings: dict[str, object],
     record: Manifest | None,
     done: Deblurred,
     on_progress: Progress,
@@ -109,7 +113,16 @@ def _photographs(
             record.add(job.source, job.output, written, left_sharp=left_sharp)
 
     outcome = deblur_photographs(
-        pipeline, jobs, on_progress, quality=wanted.quality, on_written=on_written
+        pipeline,
+        jobs,
+        on_progress,
+        writing=Writing(
+            quality=wanted.quality,
+            tag=manifest.tag(settings) if wanted.tag else None,
+            keep_dates=wanted.keep_dates,
+        ),
+        measure=wanted.measure,
+        on_written=on_written,
     )
     others = {failure.job for failure in outcome.failures} | set(outcome.left_sharp)
     deblurred = [job for job in jobs if job not in others]
@@ -117,6 +130,7 @@ def _photographs(
     done.photographs.extend(job.output for job in deblurred)
     done.left_sharp.extend(job.source for job in outcome.left_sharp)
     done.failures.extend(failure.error for failure in outcome.failures)
+    done.changes.extend(outcome.changes)
     if record is not None and wanted.format == "keep":
         for job in deblurred:
             before, after = job.source.suffix.lower(), job.output.suffix.lower()
@@ -128,6 +142,7 @@ def _clips(
     jobs: Sequence[Job],
     pipeline: Pipeline,
     wanted: Wanted,
+    settings: dict[str, object],
     record: Manifest | None,
     done: Deblurred,
     on_progress: Progress,
@@ -143,6 +158,8 @@ def _clips(
             clips.process(
                 pipeline, job.source, job.output, quality=wanted.clip_quality, on_frame=on_frame
             )
+            if wanted.keep_dates:
+                keep_dates(job.source, job.output)
             if record is not None:
                 record.add(job.source, job.output, [job.output])
         except Blur2BlurError as error:
@@ -158,7 +175,8 @@ def deblur_photographs(
     jobs: Sequence[Job],
     on_progress: Progress,
     *,
-    quality: int | None = None,
+    writing: Writing = PLAIN,
+    measure: bool = False,
     on_written: Callable[[Job, list[Path], bool], None] = lambda job, written, left_sharp: None,
 ) -> folder.Outcome:
     """Do planned photographs, as `folder.run`; `on_progress` as in `carry_out`."""
@@ -172,7 +190,8 @@ def deblur_photographs(
     return folder.run(
         pipeline,
         jobs,
-        quality=quality,
+        writing=writing,
+        measure=measure,
         on_photograph=on_photograph,
         on_tile=lambda done, total: on_progress(current, done, total),
         on_written=on_written,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blur2blur.files import explained_writing
+from blur2blur.images import Tag
 from blur2blur.images.listing import MANIFEST
 from blur2blur.weights import zoo
 
@@ -116,6 +117,18 @@ def settings_of(pipeline: "Pipeline", **others: object) -> dict[str, object]:
         **{key: built[key] for key in ("scale", "ensemble", "strength")},
         **others,
     }
+
+
+def tag(settings: dict[str, object]) -> Tag:
+    """Return what photographs say of how they were made; `settings` as `settings_of` returns."""
+    told = [f"{key} {_short(value)}" for key, value in settings.items() if key != "version"]
+    return Tag(software=f"blur2blur {settings['version']}", parameters=", ".join(told))
+
+
+def _short(value: object) -> str:
+    words = "none" if value is None else str(value)
+    name, _, digest = words.rpartition(" ")
+    return f"{name} {digest[:8]}" if name else words
 
 
 def _identity(weights: Any, *, role: str) -> str:  # noqa: ANN401 (a name, a path or a module)

@@ -201,9 +201,12 @@ class Pipeline:
         """Return what the sides of an image (H W 3) are divided by while it is deblurred."""
         if self._factor is not None:
             return self._factor
-        extent_px = estimate_px(self._estimator(), pixels)
         height, width = pixels.shape[:2]
-        return working_scale.choose(extent_px, height, width, self.size_rule)
+        return working_scale.choose(self.extent_px(pixels), height, width, self.size_rule)
+
+    def extent_px(self, pixels: Pixels) -> float:
+        """Return how far the blur of an image (H W 3) reaches, in pixels; an estimate."""
+        return estimate_px(self._estimator(), pixels)
 
     def finds_sharp(self, pixels: Pixels) -> bool:
         """Tell whether an image (H W 3) is sharp already; `process` does not ask."""

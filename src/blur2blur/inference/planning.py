@@ -56,6 +56,9 @@ class Wanted:
         results: take the results of earlier runs too.
         live_photo_clips: take the clips of Live Photos too.
         clip_quality: codec and quality of clips.
+        tag: say in the metadata of photographs how they were made.
+        keep_dates: give results the dates of their sources.
+        measure: estimate and measure what is done to each photograph.
     """
 
     format: Format = "keep"
@@ -66,6 +69,9 @@ class Wanted:
     results: bool = False
     live_photo_clips: bool = False
     clip_quality: Quality = field(default_factory=Quality)
+    tag: bool = True
+    keep_dates: bool = False
+    measure: bool = False
 
     def check(self) -> None:
         """Raise ConfigError for a format, quality, suffix of names or codec that cannot be."""
@@ -106,6 +112,7 @@ def plan(
     out: Path,
     wanted: Wanted = DEFAULTS,
     *,
+    may_be_empty: bool = False,
     on_listed: Callable[[int], None] = lambda count: None,
 ) -> Plan:
     """Find the photographs and clips, and name their outputs; writes nothing.
@@ -114,6 +121,7 @@ def plan(
         inputs: as `inputs.find` takes them.
         out: the output folder; or the name of a photograph or clip, of one input of that kind.
         wanted: how outputs are named and which inputs are taken.
+        may_be_empty: folders without photographs or clips are an empty plan.
         on_listed: as in `inputs.find`.
 
     Raises:
@@ -145,7 +153,7 @@ def plan(
             wanted.clip_quality.check_container(job.output)
     if wanted.save_converted and made.clips and not made.photographs:
         raise ConfigError("--save-converted keeps photographs, not clips; leave it out")
-    if not made.photographs and not made.clips:
+    if not (made.photographs or made.clips or may_be_empty):
         raise InputError(_nothing(inputs, made.skipped))
     return made
 

@@ -15,6 +15,7 @@ from blur2blur.errors import ConfigError
 from blur2blur.files import explained_writing, refuse_file_in_the_way, write_text
 from blur2blur.settings import Settings, parse_json
 from blur2blur.training.settings import TaskSettings, settings_of_run
+from blur2blur.weights.verdict import LAST
 
 SETTINGS = "settings.json"
 STATE = "state.pt"

@@ -11,7 +11,7 @@ import platformdirs
 
 from blur2blur.errors import CheckpointError
 from blur2blur.settings import nearest
-from blur2blur.weights import hub, verdict
+from blur2blur.weights import hub, packing, verdict
 from blur2blur.weights.headers import Header
 
 WEIGHTS_DIR = Path(__file__).parent
@@ -114,7 +114,7 @@ def camera_folder(name: str) -> Path | None:
 
 
 def resolve(name_or_path: str, *, role: str) -> Path:
-    """Return the weight file of a name, hash checked, or the path itself.
+    """Return the weight file of a name, hash checked; the path itself, or what is packed in it.
 
     Names are those that ship, those of `hub.PUBLISHED`, and "hf:owner/name".
 
@@ -122,7 +122,7 @@ def resolve(name_or_path: str, *, role: str) -> Path:
 
     Raises:
         CheckpointError: neither a name of that role nor a file, a damaged shipped file, or as
-            `hub.obtain`.
+            `hub.obtain` and `packing.unpack`.
         ConfigError: a name on the hub without the extra `hub`.
     """
     if hub.is_meant(name_or_path, role=role):
@@ -138,7 +138,8 @@ def resolve(name_or_path: str, *, role: str) -> Path:
         if path.is_file():
             if not os.access(path, os.R_OK):
                 raise CheckpointError(f"{path} cannot be read: permission denied")
-            return path
+            is_packed = path.suffix == packing.SUFFIX
+            return packing.weights_of(path, role=role) if is_packed else path
         rows = {**ENTRIES, **hub.PUBLISHED}
         names = [name for name, row in rows.items() if row.role == role]
         hint = nearest(name_or_path, names) if names else ""

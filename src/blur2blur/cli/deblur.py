@@ -194,7 +194,7 @@ def deblur(
             keep_dates=keep_dates,
         )
         watching.deblur(
-            inputs, out, pipeline, wanted, tell=lambda line: typer.echo(printable(line))
+            inputs, Path(out), pipeline, wanted, tell=lambda line: typer.echo(printable(line))
         )
         return
     with progress_bars("photographs", "clips") as on_progress:

@@ -21,7 +21,7 @@ from blur2blur.weights import loading, verdict, zoo
 from blur2blur.weights.headers import read_header
 from blur2blur.weights.verdict import BEST, LAST, Verdict
 
-_CROPS = 64
+_CROPS = 32
 _PSNR, _DISTANCE, _BLUR = (
     f"validation/{name}" for name in ("psnr_db", "own_distance", "own_blur_px")
 )

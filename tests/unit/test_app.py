@@ -39,7 +39,7 @@ def test_uploads_are_numbered_and_only_uploads_are_taken(room: Room):
     session = room.sessions.of("one")
     first, second = session.take_in([uploaded(session, "a $(rm) ;.JPG"), uploaded(session, "b.sh")])
     assert (first.path.name, second.path.name) == ("0000.jpg", "0001")
-    assert (first.name, second.name) == ("a __rm_ _.JPG", "b.sh")
+    assert (first.name, second.name) == ("a _(rm) _.JPG", "b.sh")
     with pytest.raises(InputError, match="not uploaded"):
         session.take_in(["/etc/passwd"])
     with pytest.raises(InputError, match="not uploaded"):
@@ -138,8 +138,8 @@ def test_names_that_are_paths_or_taken_are_refused(name: str, room: Room):
 
 
 def test_a_camera_that_cannot_be_learned_leaves_nothing(room: Room, tmp_path: Path):
-    sorting = make_sorting(tmp_path / "in", 2, 2)
-    Image.new("RGB", (40, 40)).save(tmp_path / "in" / "0.png")
+    sorting = make_sorting(tmp_path / "in", 3, 2)
+    Image.new("RGB", (40, 40)).save(tmp_path / "in" / "1.png")
     with pytest.raises(DataError, match="96 px"):
         room.cameras.create("mine", sorting, link=False, advance=lambda: None)
     assert not (tmp_path / "cameras" / "mine").exists()

@@ -70,7 +70,7 @@ def build(
                 label=words.CLICK_MOVES,
             )
             with gr.Row():
-                sheets = {
+                sheets: dict[Kind, gr.Gallery] = {
                     kind: gr.Gallery(
                         label=label,
                         columns=4,
@@ -96,13 +96,18 @@ def build(
             stop = gr.Button(words.STOP, variant="stop", elem_id="stop-training")
             resume = gr.Button(words.CONTINUE, variant="primary", elem_id="resume")
             another = gr.Button(words.NEW_CAMERA, elem_id="another")
-        sheet = gr.Image(
-            label=words.SHEET, interactive=False, buttons=["fullscreen"], elem_id="sheet"
-        )
-        with gr.Accordion(words.DETAILS, open=False):
-            curve = gr.LinePlot(
-                x="step", y="dB", color="camera", title=words.CURVE, height=260, y_lim=None
+        with gr.Column(visible=False) as seen:
+            gr.Markdown(words.SHEET)
+            sheet = gr.Image(
+                label=words.SHEET,
+                show_label=False,
+                interactive=False,
+                height=520,
+                buttons=["fullscreen"],
+                elem_id="sheet",
             )
+        with gr.Accordion(words.DETAILS, open=False):
+            curve = gr.LinePlot(x="step", y="dB", color="camera", title=words.CURVE, height=260)
             numbers = gr.Markdown()
 
     def sort_them(
@@ -122,10 +127,10 @@ def build(
             root = Path(named).expanduser() if named else taken[0].path.parent
             progress(0, desc=words.SORTING)
             found = cameras.sort(root, teller(progress))
-            thumbnails = {
-                path: str(deblurring.thumbnail(session, path))
-                for path in progress.tqdm(list(found.kinds), desc=words.SORTING)
-            }
+            thumbnails: dict[Path, str] = {}
+            for path in found.kinds:
+                progress((len(thumbnails), len(found.kinds)), desc=words.SORTING)
+                thumbnails[path] = str(deblurring.thumbnail(session, path))
         needed = words.minutes_needed(cameras.minutes_needed())
         return {
             sorting: found,
@@ -138,8 +143,8 @@ def build(
 
     def show(found: Sorting, thumbnails: dict[Path, str]) -> Updates:
         of = {kind: found.of(kind) for kind, _ in _SHEETS}
-        counts = [len(of[kind]) for kind, _ in _SHEETS]
-        text = words.sorted_counts(*counts, len(found.unreadable))
+        blurry, sharp, left_out = (len(of[kind]) for kind, _ in _SHEETS)
+        text = words.sorted_counts(blurry, sharp, left_out, len(found.unreadable))
         return {
             told: "\n\n".join(filter(None, [text, found.note])),
             **{
@@ -204,9 +209,8 @@ def build(
             stop: gr.Button(visible=at.running),
             resume: gr.Button(visible=not at.running and at.verdict is None),
             another: gr.Button(visible=not at.running),
-            sheet: gr.Image(
-                value=str(at.sheet) if at.sheet else None, visible=at.sheet is not None
-            ),
+            seen: gr.Column(visible=at.sheet is not None),
+            sheet: str(at.sheet) if at.sheet else None,
             curve: _curve(at, called),
             numbers: words.verdict_details(at.verdict) if at.verdict else "",
             camera_list: gr.Dropdown(camera_choices(room)),
@@ -222,7 +226,19 @@ def build(
                 room.cameras.start(own["name"])
         return state(own)
 
-    watched = [giving, teaching, timer, status, stop, resume, another, sheet, curve, numbers]
+    watched: list[Any] = [
+        giving,
+        teaching,
+        timer,
+        status,
+        stop,
+        resume,
+        another,
+        seen,
+        sheet,
+        curve,
+        numbers,
+    ]
     watched.append(camera_list)
     shown = [told, *sheets.values()]
     quiet: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}

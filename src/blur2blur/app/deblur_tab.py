@@ -98,6 +98,10 @@ def build(room: Room) -> gr.Dropdown:
         if not uploads:
             raise gr.Error(words.NOTHING_DROPPED, print_exception=False)
         session, found, note = room.session(request), list[Result](), ""
+
+        def tell(part: float, what: str) -> None:
+            progress(part, desc=what)
+
         yield {
             start: gr.Button(visible=False),
             stop: gr.Button(visible=True),
@@ -110,7 +114,7 @@ def build(room: Room) -> gr.Dropdown:
             uploads,
             converter=None if without else converter,
             scale=size,
-            tell=lambda part, what: progress(part, desc=what),
+            tell=tell,
         )
         thumbnails: list[tuple[str, str]] = []
         problem: Exception | None = None
@@ -188,7 +192,7 @@ def build(room: Room) -> gr.Dropdown:
             archive = deblurring.zip_of(room.session(request), found, strength=percent / 100)
             return archive, "deblurred.zip"
 
-    view = {
+    view: dict[str, Any] = {
         "fn": look,
         "inputs": [results, chosen, strength, zoom, across, down],
         "outputs": [about, slider, clip, pan],

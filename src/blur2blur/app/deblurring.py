@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ CROP_PX = (960, 640)
 THUMBNAIL_PX = 240
 _PREVIEW_QUALITY = 92
 
+Float32 = NDArray[np.float32]
 Tell = Callable[[float, str], None]
 """Told which part of the whole is done, in [0, 1], and what is going on, in words."""
 
@@ -163,7 +164,7 @@ def thumbnail(session: Session, path: Path) -> Path:
     pixels = images.read_rgb_uint8(path)
     factor = max(1, max(pixels.shape[:2]) // THUMBNAIL_PX)
     small = session.new_folder() / "0.jpg"
-    _write(small, working_scale.reduce(pixels, factor) / 255)
+    _write(small, _reduced(pixels, factor))
     return small
 
 
@@ -180,27 +181,35 @@ def preview(
     """
     assert result.output is not None
     before, after = (_part(each, at) for each in _pixels(result.upload.path, result.output))
-    mixed = before + np.float32(strength) * (after - before)
     # the page keeps a copy: what was shown before can be written over
     shown = session.folder / "before.jpg", session.folder / "after.jpg"
-    for path, pixels in zip(shown, (before, mixed), strict=True):
+    for path, pixels in zip(shown, (before, _mixed(before, after, strength)), strict=True):
         _write(path, pixels)
     return str(shown[0]), str(shown[1])
 
 
-def _part(pixels_uint8: NDArray[np.uint8], at: tuple[float, float] | None) -> NDArray[np.float32]:
+def _mixed(before: Float32, after: Float32, strength: float) -> Float32:
+    return (before + strength * (after - before)).astype(np.float32, copy=False)
+
+
+def _reduced(pixels_uint8: NDArray[np.uint8], factor: int) -> Float32:
+    """Return it averaged down, in [0, 1]."""
+    small = working_scale.reduce(cast("Any", pixels_uint8), factor)
+    return (small / 255).astype(np.float32, copy=False)
+
+
+def _part(pixels_uint8: NDArray[np.uint8], at: tuple[float, float] | None) -> Float32:
     height, width = pixels_uint8.shape[:2]
     if at is None:
         factor = -(-max(height, width) // WHOLE_PX)
-        small = working_scale.reduce(pixels_uint8, factor) / np.float32(255)
-        return small[: height // factor, : width // factor]
+        return _reduced(pixels_uint8, factor)[: height // factor, : width // factor]
     left = round(at[0] * max(0, width - CROP_PX[0]))
     top = round(at[1] * max(0, height - CROP_PX[1]))
     crop = pixels_uint8[top : top + CROP_PX[1], left : left + CROP_PX[0]]
-    return crop.astype(np.float32) / 255
+    return _reduced(crop, 1)
 
 
-def _write(path: Path, pixels: NDArray[np.float32]) -> None:
+def _write(path: Path, pixels: Float32) -> None:
     images.write(path, Photograph(pixels=pixels), quality=_PREVIEW_QUALITY)
 
 
@@ -217,8 +226,7 @@ def file_of(session: Session, result: Result, *, strength: float) -> Path:
     before = images.working_pixels(photograph)
     after = images.read_rgb(result.output)
     path = session.new_folder() / result.output.name
-    mixed = before + np.float32(strength) * (after - before)
-    images.write(path, images.with_result(photograph, mixed))
+    images.write(path, images.with_result(photograph, _mixed(before, after, strength)))
     return path
 
 

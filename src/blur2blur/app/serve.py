@@ -34,7 +34,8 @@ footer, .unseen { display: none !important }
 [id^=sheet-] .grid-container {
   grid-template-columns: repeat(auto-fill, minmax(90px, 1fr)) !important
 }
-.gradio-container { max-width: 1180px !important; margin: 0 auto !important }
+.gradio-container { width: 100% !important; max-width: 1180px !important }
+.gradio-container { margin: 0 auto !important }
 """
 
 

@@ -237,4 +237,4 @@ def verdict_details(found: Verdict) -> str:
         shipped, own = (getattr(found, f"{whose}_{key}") for whose in ("shipped", "own"))
         lines.append(f"| {label} | {shipped:{form}} | {own:{form}} |")
     held = "held out of the training" if found.held_out else "of the training"
-    return "\n".join(lines) + f"\n\n{found.photographs} blurry photographs of yours, {held}."
+    return "\n".join(lines) + f"\n\nBlurry photographs of yours: {found.photographs}, {held}."

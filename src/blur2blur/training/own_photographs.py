@@ -21,10 +21,11 @@ from blur2blur.weights import loading, verdict, zoo
 from blur2blur.weights.headers import read_header
 from blur2blur.weights.verdict import BEST, LAST, Verdict
 
-_CROPS = 64
+_CROPS = 32
 _PSNR, _DISTANCE, _BLUR = (
     f"validation/{name}" for name in ("psnr_db", "own_distance", "own_blur_px")
 )
+_LEAST_GAIN_DB = 0.05
 _WORSE = 1.1
 """Above so much of the distance that the shipped converter leaves, the camera's own has harmed."""
 
@@ -92,7 +93,8 @@ def judge(run: Path, streams: sources.Streams, settings: SimulatedConverterSetti
     best = read_header(run / BEST).metrics
     if best[_PSNR] > own[_PSNR] and best[_DISTANCE] < own[_DISTANCE]:
         own, name = best, BEST
-    better = own[_PSNR] > first[_PSNR] and own[_DISTANCE] <= _WORSE * first[_DISTANCE]
+    gained = own[_PSNR] >= first[_PSNR] + _LEAST_GAIN_DB
+    better = gained and own[_DISTANCE] <= _WORSE * first[_DISTANCE]
     known = settings.init in zoo.ENTRIES
     shipped = settings.init if known else str(Path(settings.init).resolve())
     verdict.write(

@@ -1,6 +1,7 @@
 """Did teaching a converter a camera help? What a run folder says of that, and which weights win."""
 
 import json
+import shlex
 from pathlib import Path
 
 from blur2blur.errors import CheckpointError, ConfigError
@@ -40,16 +41,16 @@ class Verdict(Settings):
 
     def sentences(self, run: Path) -> list[str]:
         """Return what the command tells, the next command last."""
-        of = "held out" if self.held_out else "that it learned from: there are none in testA"
+        of = "held out" if self.held_out else "of the training: there are none in testA"
         winner = "own camera is better and kept" if self.helped else "shipped is better and kept"
         return [
             f"shipped {self.shipped_psnr_db:.2f} dB, own camera {self.own_psnr_db:.2f} dB on "
             "simulated pairs of your camera",
-            f"on {self.photographs} blurry photographs of yours ({of}): blur that is left shipped "
+            f"on blurry photographs of yours ({self.photographs}, {of}): blur that is left shipped "
             f"{self.shipped_blur_px:.1f} px, own camera {self.own_blur_px:.1f} px; distance in "
             f"blur from your sharp ones shipped {self.shipped_distance:.2f}, own camera "
             f"{self.own_distance:.2f}",
-            f"{winner}; next: blur2blur deblur PHOTOS -o OUT --converter {run}",
+            f"{winner}; next: blur2blur deblur PHOTOS -o OUT --converter {shlex.quote(str(run))}",
         ]
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -262,3 +263,51 @@ def test_an_empty_or_missing_pickle(tmp_path: Path):
     torch.save([1, 2], tmp_path / "a.pth")
     with pytest.raises(CheckpointError, match="holds a list, not named weights"):
         checkpoints.load_pickle_safely(tmp_path / "a.pth")
+
+
+def test_a_header_that_asks_for_more_than_the_file_holds(tmp_path: Path):
+    """Refused before anything of that size is allocated or built."""
+    path = tmp_path / "a.safetensors"
+    for options in ({"base_channels": 1 << 20}, {"blocks": 10**6}, {"base_channels": 4 * 10**30}):
+        header = {"role": "deblurrer", "network": "mimo_unet", "options": options}
+        save_file({"stem.weight": torch.zeros(4)}, path, {"blur2blur": json.dumps(header)})
+        assert "made for another network" in refusal(path)
+
+
+def test_deep_json_and_whole_numbers_are_refused(tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    deep = '{"role": "deblurrer", "network": "nafnet", "new": ' + "[" * 10**5 + "]" * 10**5 + "}"
+    save_file({"a": torch.zeros(1)}, path, {"blur2blur": deep})
+    assert "nested more than 64 levels" in refusal(path)
+    saved(path)
+    weights, header = load_file(path), headers.read_header(path).model_dump_json()
+    weights["stem.weight"] = weights["stem.weight"].to(torch.int64)
+    save_file(weights, path, {"blur2blur": header})
+    assert "stem.weight holds torch.int64, not torch.float32" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"a": torch.zeros(1).expand(10**9)}, "repeat the file's few numbers"),
+        ({"a": torch.eye(3).to_sparse()}, "not dense"),
+        ({"a": torch.empty(3, device="meta")}, "not dense"),
+    ],
+)
+def test_tensors_that_are_not_what_lies_in_the_file(tmp_path: Path, content, words: str):
+    path = tmp_path / "a.pth"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=words):
+        checkpoints.load_pickle_safely(path)
+
+
+def test_a_packed_pickle_is_not_unpacked(tmp_path: Path):
+    path = tmp_path / "a.pth"
+    torch.save({"a": torch.zeros(10**6)}, path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    with pytest.raises(CheckpointError, match="are packed"):
+        checkpoints.load_pickle_safely(path)

@@ -26,7 +26,7 @@ class Worker:
     """A process that runs cases; started again when it died or was stopped."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, kind: str, number: int, seed: int) -> dict[str, object]:
         if self._process is None:
@@ -35,12 +35,11 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                text=True,
+                bufsize=0,  # else a line that was read ahead would be waited for
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{kind} {number} {seed}\n")
-        self._process.stdin.flush()
+        self._process.stdin.write(f"{kind} {number} {seed}\n".encode())
         answer = {"name": kind, "outcome": "uncaught", "told": "", "seconds": 0.0, "mb": 0.0}
         for seconds in (300.0, 4 * MOST_SECONDS):  # making the case, then running it
             line = self._line(seconds)
@@ -52,12 +51,12 @@ class Worker:
             answer |= json.loads(line)
         return answer
 
-    def _line(self, seconds: float) -> str:
+    def _line(self, seconds: float) -> bytes:
         assert self._process is not None
         assert self._process.stdout is not None
         with selectors.DefaultSelector() as ready:
             ready.register(self._process.stdout, selectors.EVENT_READ)
-            return self._process.stdout.readline() if ready.select(seconds) else ""
+            return self._process.stdout.readline() if ready.select(seconds) else b""
 
     def close(self) -> None:
         if self._process is not None:

@@ -110,4 +110,5 @@ def test_every_verb(tmp_path: Path):
     assert asked == []
     assert {verb: code for verb, code in codes.items() if code} == {}, result.stderr[-3000:]
     left = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
-    assert [path for path in left if "blur2blur" not in path.parts] == []
+    caches = {"blur2blur", "matplotlib"}  # the latter's is a list of fonts
+    assert [path for path in left if not caches & set(path.parts)] == []

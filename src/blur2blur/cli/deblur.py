@@ -1,15 +1,10 @@
 """`blur2blur deblur`: photographs in, deblurred photographs out."""
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, Any, NoReturn
 
 import typer
-
-if TYPE_CHECKING:
-    from blur2blur.inference.backends import Backend, Precision
-    from blur2blur.inference.pipeline import Ensemble
-    from blur2blur.inference.working_scale import Scale
-
 
 NO_CONVERTER = "none"
 
@@ -81,6 +76,17 @@ def deblur(
             help="Go on with the photographs that come into the folders, until stopped.",
         ),
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Deblur on a cluster of Ray: its address, auto for the one that this machine is "
+            "of, or local for one on this machine. INPUT and OUT may be addresses such as s3://.",
+        ),
+    ] = None,
+    ray_cores: Annotated[
+        int, typer.Option(min=1, help="Cores of each worker on machines without GPUs.")
+    ] = 4,
     codec: Annotated[
         str,
         typer.Option(help="Of clips: auto (their own), h264, hevc, av1, vp9, prores, ffv1."),
@@ -109,20 +115,26 @@ def deblur(
     if save_converted and converter is None:
         raise ConfigError("--save-converted needs --converter: without one nothing is converted")
 
-    def pipeline() -> Pipeline:
-        return Pipeline(
-            deblurrer,
-            converter,
-            device=device,
-            backend=cast("Backend", backend),
-            precision=cast("Precision", precision),
-            tile_px=tile,
-            overlap_px=overlap,
-            batch_size=batch,
-            ensemble=cast("Ensemble", ensemble),
-            scale=cast("Scale", scale),
-        )
+    options: dict[str, Any] = {
+        "deblurrer": deblurrer,
+        "converter": converter,
+        "device": device,
+        "backend": backend,
+        "precision": precision,
+        "tile_px": tile,
+        "overlap_px": overlap,
+        "batch_size": batch,
+        "ensemble": ensemble,
+        "scale": scale,
+    }
 
+    def pipeline() -> Pipeline:
+        return Pipeline(**options)
+
+    if ray is not None:
+        if watch or save_converted:
+            raise ConfigError("--ray deblurs photographs once: leave out --watch, --save-converted")
+        _on_cluster(inputs, out, options, address=ray, cores=ray_cores)
     if watch:
         from blur2blur.inference import watching
 
@@ -155,3 +167,27 @@ def deblur(
         for error in done.failures:
             typer.echo(f"  {printable(error)}", err=True)
         raise typer.Exit(1)
+
+
+def _on_cluster(
+    inputs: list[str], out: Path, options: dict[str, Any], *, address: str, cores: int
+) -> NoReturn:
+    from blur2blur.inference import cluster
+    from blur2blur.showing import printable, progress_bars
+
+    with progress_bars("photographs") as on_progress:
+        done, failures = cluster.deblur(
+            inputs,
+            # of the two slashes of an address, a path keeps one
+            re.sub(r"^(\w+):/(?!/)", r"\1://", str(out)),
+            options,
+            address=address,
+            cores=cores,
+            on_progress=lambda number, total: on_progress("photographs", number, total),
+        )
+    typer.echo(f"{done} of {done + len(failures)} photographs deblurred into {printable(out)}")
+    if failures:
+        typer.echo("these failed:", err=True)
+    for line in failures:
+        typer.echo(f"  {printable(line)}", err=True)
+    raise typer.Exit(1 if failures else 0)

@@ -4,8 +4,10 @@ Ray schedules, restarts and holds back; pyarrow reads and writes. Here is what h
 photograph: it is fetched, deblurred as on one machine, and put where its output belongs, whole.
 """
 
+import logging
 import tempfile
 import uuid
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -59,7 +61,8 @@ def deblur(
     failures: list[str] = []
     try:
         if not ray.is_initialized():
-            ray.init(None if address == LOCAL else address, log_to_driver=False)
+            place = None if address == LOCAL else address
+            ray.init(place, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"--ray {address}: no cluster that can be used: {reason}") from error
@@ -93,17 +96,18 @@ def _results(  # noqa: ANN202  (rows of Ray, which is not typed)
     cores = min(cores, int(resources.get("CPU", 1)))
     actors = gpus or int(resources.get("CPU", 1)) // cores
     blocks = max(-(-len(rows) // block), min(actors, len(rows)))
-    return (
-        ray.data.from_items(rows, override_num_blocks=blocks)
-        .map(
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells of every step of its plan
+    with warnings.catch_warnings():
+        # how often is tried again can be said in no other way; unsaid, it is for ever
+        warnings.filterwarnings("ignore", message=".*ray_remote_args")
+        mapped = ray.data.from_items(rows, override_num_blocks=blocks).map(
             _Worker,
             fn_constructor_args=(dict(pipeline), out, version("blur2blur")),
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
             max_task_retries=_RETRIES,
             **({"num_gpus": 1} if gpus else {"num_cpus": cores}),
         )
-        .iter_rows()
-    )
+    return mapped.iter_rows()
 
 
 class _Worker:

@@ -24,6 +24,8 @@ EXTRAS = {
     "spandrel": "zoo",
     "huggingface_hub": "hub",
     "watchfiles": "watch",
+    "ray": "cluster",
+    "pyarrow": "cluster",
 }
 """Package -> the extra it comes with."""
 

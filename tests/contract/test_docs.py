@@ -99,7 +99,7 @@ def command_lines(page: str) -> list[list[str]]:
 
 def is_only_parsed(words: list[str]) -> bool:
     """Tell commands that need the network, serve it, or go on for ever: parsed but not run."""
-    elsewhere = ("--watch", "push", "hf:", *hub.PUBLISHED)
+    elsewhere = ("--watch", "--ray", "push", "hf:", *hub.PUBLISHED)
     return (
         words[:3] == ["blur2blur", "data", "download"]
         or any(name in word for word in words for name in elsewhere)

@@ -1,7 +1,7 @@
 """`blur2blur deblur`: photographs in, deblurred photographs out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -9,10 +9,8 @@ from blur2blur.cli.account import print_account
 
 if TYPE_CHECKING:
     from blur2blur.images import Format
-    from blur2blur.inference.backends import Backend, Precision
     from blur2blur.inference.batch import Deblurred
-    from blur2blur.inference.pipeline import Ensemble
-    from blur2blur.inference.working_scale import Scale
+    from blur2blur.inference.planning import Wanted
 
 
 NO_CONVERTER = "none"
@@ -134,6 +132,17 @@ def deblur(
             help="Go on with the photographs that come into the folders, until stopped.",
         ),
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Deblur on a cluster of Ray: its address, auto for the one that this machine is "
+            "of, or local for one on this machine. INPUT and OUT may be addresses such as s3://.",
+        ),
+    ] = None,
+    ray_cores: Annotated[
+        int, typer.Option(min=1, help="Cores of each worker on machines without GPUs.")
+    ] = 4,
     codec: Annotated[
         str,
         typer.Option(help="Of clips: auto (their own), h264, hevc, av1, vp9, prores, ffv1."),
@@ -152,7 +161,7 @@ def deblur(
     """
     from blur2blur import api
     from blur2blur.errors import ConfigError
-    from blur2blur.inference import Pipeline
+    from blur2blur.inference import Pipeline, planning, watching
     from blur2blur.inference.video.codecs import Quality
     from blur2blur.showing import printable, progress_bars
     from blur2blur.weights import zoo
@@ -162,26 +171,26 @@ def deblur(
     if save_converted and converter is None:
         raise ConfigError("--save-converted needs --converter: without one nothing is converted")
 
+    options: dict[str, Any] = {
+        "deblurrer": deblurrer,
+        "converter": converter,
+        "device": device,
+        "backend": backend,
+        "precision": precision,
+        "tile_px": tile,
+        "overlap_px": overlap,
+        "batch_size": batch,
+        "ensemble": ensemble,
+        "scale": scale,
+        "strength": strength,
+    }
+
     def pipeline() -> Pipeline:
-        return Pipeline(
-            deblurrer,
-            converter,
-            device=device,
-            backend=cast("Backend", backend),
-            precision=cast("Precision", precision),
-            tile_px=tile,
-            overlap_px=overlap,
-            batch_size=batch,
-            ensemble=cast("Ensemble", ensemble),
-            scale=cast("Scale", scale),
-            strength=strength,
-        )
+        return Pipeline(**options)
 
-    if watch:
-        from blur2blur.inference import planning, watching
-
+    if ray is not None or watch:
         if report:
-            raise ConfigError("--report is written at the end, which --watch has not; leave it out")
+            raise ConfigError("--report takes one run on one machine: leave out --watch and --ray")
         wanted = planning.Wanted(
             format=cast("Format", format_),
             quality=quality,
@@ -193,6 +202,13 @@ def deblur(
             tag=not no_tag,
             keep_dates=keep_dates,
         )
+        if ray is not None:
+            if watch or save_converted or suffix or keep_dates or format_ != "keep":
+                raise ConfigError(
+                    "--ray deblurs photographs once, under their names: leave out --watch, "
+                    "--save-converted, --suffix, --format and --keep-dates"
+                )
+            _on_cluster(inputs, out, options, wanted, address=ray, cores=ray_cores)
         watching.deblur(
             inputs, Path(out), pipeline, wanted, tell=lambda line: typer.echo(printable(line))
         )
@@ -243,3 +259,33 @@ def _print(done: "Deblurred", out: Path) -> None:
         typer.echo("these failed:", err=True)
         for error in done.failures:
             typer.echo(f"  {printable(error)}", err=True)
+
+
+def _on_cluster(
+    inputs: list[str],
+    out: str,
+    options: dict[str, Any],
+    wanted: "Wanted",
+    *,
+    address: str,
+    cores: int,
+) -> NoReturn:
+    from blur2blur.inference import cluster
+    from blur2blur.showing import printable, progress_bars
+
+    with progress_bars("photographs") as on_progress:
+        done, failures = cluster.deblur(
+            inputs,
+            out,
+            options,
+            wanted,
+            address=address,
+            cores=cores,
+            on_progress=lambda number, total: on_progress("photographs", number, total),
+        )
+    typer.echo(f"{done} of {done + len(failures)} photographs deblurred into {printable(out)}")
+    if failures:
+        typer.echo("these failed:", err=True)
+    for line in failures:
+        typer.echo(f"  {printable(line)}", err=True)
+    raise typer.Exit(1 if failures else 0)

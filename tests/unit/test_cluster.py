@@ -1,0 +1,119 @@
+"""A local Ray of two workers: the same bytes as without, and nothing lost where workers die."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blur2blur import Pipeline, networks, tensors
+from blur2blur.errors import ConfigError, InputError
+from blur2blur.inference import cluster, folder
+from blur2blur.weights import checkpoints, headers, tracing
+from conftest import crops
+
+ray: Any = pytest.importorskip("ray", reason="extra 'cluster' is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
+
+
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("archive")
+    network = networks.build("resnet", base_channels=4, blocks=1)
+    header = headers.Header(
+        role="deblurrer", network="resnet", options=network.options.model_dump()
+    )
+    checkpoints.save_network(root / "tiny.safetensors", network, header)
+    tracing.attach_graph(root / "tiny.safetensors")
+    for index, crop in enumerate(crops("coffee", 5, 48)):
+        tensors.write_rgb(root / f"in/{index % 2}/{index}.png", crop)
+    (root / "in/bad.png").write_bytes(b"no image")
+    return root
+
+
+def options(archive: Path) -> dict[str, Any]:
+    return {"deblurrer": str(archive / "tiny.safetensors"), "converter": None, "device": "cpu"}
+
+
+def deblur(archive: Path, *inputs: str, **changes: Any) -> tuple[int, list[str]]:
+    arguments: dict[str, Any] = {
+        "pipeline": options(archive), "address": cluster.LOCAL, "cores": 1,
+        "on_progress": lambda done, total: None, **changes,
+    }  # fmt: skip
+    return cluster.deblur(inputs or [str(archive / "in")], str(archive / "out"), **arguments)
+
+
+def killing(self: Any, job: dict[str, str]) -> None:
+    """In place of `_Worker._do`: 1.png kills every worker, 3.png the first that has it."""
+    name, marker = Path(job["source"]).name, Path(job["output"]).parents[2] / "killed"
+    if name == "1.png" or (name == "3.png" and not marker.exists()):
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    original(self, job)
+
+
+original = cluster._Worker._do
+
+
+@pytest.mark.slow
+def test_all_but_what_kills_is_done_and_then_the_rest(
+    archive: Path, two_workers: None, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        worker = type("Killing", (cluster._Worker,), {"_do": killing})
+        patch.setattr(cluster, "_Worker", worker)
+        done, failures = deblur(archive)
+    assert done == 4
+    assert any("bad.png" in each for each in failures)
+    assert any("1.png: its worker died" in each for each in failures)
+    out = archive / "out"
+    made = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert {path.name for path in made} == {"0.png", "2.png", "3.png", "4.png"}
+
+    done, failures = deblur(archive)
+    assert (done, len(failures)) == (5, 1)
+    assert {path: path.stat().st_mtime_ns for path in made} == made  # none is made twice
+
+    with Pipeline(**options(archive)) as pipeline:
+        jobs = folder.plan([str(archive / "in")], archive / "alone", save_converted=False)
+        folder.run(pipeline, jobs, on_photograph=lambda *_: None, on_tile=lambda *_: None)
+    for path in (archive / "alone").rglob("*.png"):
+        assert path.read_bytes() == (out / path.relative_to(archive / "alone")).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("missing", "cannot be listed"),
+        ("nowhere://bucket/photos", "is no address of a store"),
+        ("empty", "no images in"),
+    ],
+)
+def test_inputs_that_are_none(archive: Path, address: str, message: str):
+    (archive / "empty").mkdir(exist_ok=True)
+    with pytest.raises(InputError, match=message):
+        deblur(archive, address if "://" in address else str(archive / address))
+
+
+def test_a_machine_with_another_version(archive: Path, monkeypatch: pytest.MonkeyPatch):
+    worker = cluster._Worker(options(archive), "out", "0.0.1")
+    assert "install the same version" in worker({"source": "a.png"})["error"]
+    monkeypatch.setattr(cluster, "_results", lambda *_, **__: [worker({"source": "a.png"})])
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    (archive / "in/new.png").touch()
+    with pytest.raises(ConfigError, match=r"has blur2blur .*, this one 0\.0\.1"):
+        deblur(archive)
+    (archive / "in/new.png").unlink()

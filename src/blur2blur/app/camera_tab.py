@@ -233,7 +233,7 @@ def build(
     watched: list[Any] = [
         giving,
         teaching,
-        timer,
+        running,
         status,
         stop,
         resume,

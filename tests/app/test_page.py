@@ -276,7 +276,7 @@ def test_a_camera_is_taught_and_found_again(open_page, photographs, cameras, sho
     page.reload()
     page.get_by_role("tab", name=words.TAB_CAMERA).click()
     page.locator("#resume").click()
-    page.locator("#training").get_by_text("help").first.wait_for(timeout=120_000)
+    page.locator("#training").get_by_text("help").first.wait_for(timeout=2 * TIMEOUT_MS)
     page.locator("#sheet img").wait_for()
     page.get_by_role("button", name=words.DETAILS).last.click()
     page.wait_for_timeout(1000)

@@ -31,7 +31,7 @@ def remembered() -> tuple[gr.BrowserState, gr.Timer]:
     They belong outside of tabs, which are not there until they are looked at.
     """
     own = gr.BrowserState(_NOBODY, storage_key="blur2blur-camera", secret="blur2blur")
-    return own, gr.Timer(_POLL_S, active=False)
+    return own, gr.Timer(_POLL_S)
 
 
 def build(
@@ -46,7 +46,7 @@ def build(
         gr.Markdown(words.NEEDS_TORCH.format(command=f"`{extras.install('train')}`"))
         return
     sorting, small = gr.State(None), gr.State(dict[Path, str]())
-    linked = gr.State(False)
+    linked, running = gr.State(False), gr.State(False)
 
     with gr.Column() as giving:
         gr.Markdown(words.CAMERA_LEAD)
@@ -198,13 +198,13 @@ def build(
             return {
                 giving: gr.Column(visible=True),
                 teaching: gr.Column(visible=False),
-                timer: gr.Timer(active=False),
+                running: False,
             }
         at = room.cameras.progress(called)
         return {
             giving: gr.Column(visible=False),
             teaching: gr.Column(visible=True),
-            timer: gr.Timer(active=at.running),
+            running: at.running,
             status: _status(called, at),
             stop: gr.Button(visible=at.running),
             resume: gr.Button(visible=not at.running and at.verdict is None),
@@ -215,6 +215,10 @@ def build(
             numbers: words.verdict_details(at.verdict) if at.verdict else "",
             camera_list: gr.Dropdown(camera_choices(room)),
         }
+
+    def poll(own: dict[str, str], was_running: bool) -> Updates:
+        # always asked: a timer that is made inactive and then active again does not tick
+        return state(own) if was_running else {running: gr.skip()}
 
     def halt(own: dict[str, str]) -> None:
         if room.cameras.owns(own["name"], own["key"]):
@@ -229,7 +233,7 @@ def build(
     watched: list[Any] = [
         giving,
         teaching,
-        timer,
+        running,
         status,
         stop,
         resume,
@@ -260,7 +264,7 @@ def build(
         show_progress_on=[minutes],
         **PRIVATE,
     )
-    timer.tick(state, [mine], watched, **quiet)
+    timer.tick(poll, [mine, running], watched, **quiet)
     page.load(state, [mine], watched, **quiet)
     stop.click(halt, [mine], None, **quiet)
     resume.click(go_on, [mine], watched, **quiet)

@@ -24,8 +24,8 @@ from blur2blur.weights import zoo
 
 WHOLE_PX = 2000
 """Longest side of a whole picture on the page; what is downloaded is of full size."""
-CROP_PX = (960, 640)
-"""Width and height of what is shown at 100 %."""
+CROP_PX = (660, 440)
+"""Width and height of what is shown at 100 %: the width that the slider has on a desktop."""
 THUMBNAIL_PX = 240
 _PREVIEW_QUALITY = 92
 

@@ -12,7 +12,8 @@ import pytest
 
 from blur2blur import Pipeline, networks, tensors
 from blur2blur.errors import ConfigError, InputError
-from blur2blur.inference import cluster, folder
+from blur2blur.inference import batch, cluster, planning
+from blur2blur.inference.planning import Wanted
 from blur2blur.weights import checkpoints, headers, tracing
 from conftest import crops
 
@@ -50,7 +51,7 @@ def options(archive: Path) -> dict[str, Any]:
 
 def deblur(archive: Path, *inputs: str, **changes: Any) -> tuple[int, list[str]]:
     arguments: dict[str, Any] = {
-        "pipeline": options(archive), "address": cluster.LOCAL, "cores": 1,
+        "pipeline": options(archive), "wanted": Wanted(), "address": cluster.LOCAL, "cores": 1,
         "on_progress": lambda done, total: None, **changes,
     }  # fmt: skip
     return cluster.deblur(inputs or [str(archive / "in")], str(archive / "out"), **arguments)
@@ -88,8 +89,8 @@ def test_all_but_what_kills_is_done_and_then_the_rest(
     assert {path: path.stat().st_mtime_ns for path in made} == made  # none is made twice
 
     with Pipeline(**options(archive)) as pipeline:
-        jobs = folder.plan([str(archive / "in")], archive / "alone", save_converted=False)
-        folder.run(pipeline, jobs, on_photograph=lambda *_: None, on_tile=lambda *_: None)
+        plan = planning.plan([str(archive / "in")], archive / "alone", Wanted())
+        batch.carry_out(plan, pipeline, Wanted(), skip_existing=False, on_progress=lambda *_: None)
     for path in (archive / "alone").rglob("*.png"):
         assert path.read_bytes() == (out / path.relative_to(archive / "alone")).read_bytes()
 
@@ -109,7 +110,7 @@ def test_inputs_that_are_none(archive: Path, address: str, message: str):
 
 
 def test_a_machine_with_another_version(archive: Path, monkeypatch: pytest.MonkeyPatch):
-    worker = cluster._Worker(options(archive), "out", "0.0.1")
+    worker = cluster._Worker(options(archive), Wanted(), "out", "0.0.1")
     assert "install the same version" in worker({"source": "a.png"})["error"]
     monkeypatch.setattr(cluster, "_results", lambda *_, **__: [worker({"source": "a.png"})])
     monkeypatch.setattr(ray, "is_initialized", lambda: True)

@@ -178,7 +178,8 @@ def test_penalties_of_a_linear_discriminator_by_hand(batch: int) -> None:
     penalty.backward()
     # d/dw (|w| - 1)² = 2 (|w| - 1) w / |w|
     expected = torch.tensor([4.0, 8.0, 8.0]).view(1, 3, 1, 1) / 3
-    torch.testing.assert_close(discriminator.weight.grad, expected)
+    # sums over thousands of pixels in float32, in the order that the processor takes
+    torch.testing.assert_close(discriminator.weight.grad, expected, rtol=1e-4, atol=0)
 
 
 def test_penalty_of_a_single_logit_is_the_published_one() -> None:

@@ -142,7 +142,7 @@ def build(
         }
 
     def show(found: Sorting, thumbnails: dict[Path, str]) -> Updates:
-        of = {kind: found.of(kind) for kind, _ in _SHEETS}
+        of: dict[Kind, list[Path]] = {kind: found.of(kind) for kind, _ in _SHEETS}
         blurry, sharp, left_out = (len(of[kind]) for kind, _ in _SHEETS)
         text = words.sorted_counts(blurry, sharp, left_out, len(found.unreadable))
         return {

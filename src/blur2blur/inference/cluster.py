@@ -183,7 +183,7 @@ def _put(store: Any, path: str, content: bytes) -> None:  # noqa: ANN401
 
 def _store(address: str) -> tuple[Any, str]:
     """Return pyarrow's file system of an address or path, and the path in it."""
-    from pyarrow import fs
+    fs: Any = extras.load("pyarrow.fs", purpose="--ray")
 
     try:
         if "://" not in address:
@@ -199,7 +199,7 @@ def _files(address: str, *, missing_ok: bool = False) -> list[tuple[str, PurePos
     Raises:
         InputError: nothing there, unless that may be, no right to look, or no store that answers.
     """
-    from pyarrow import fs
+    fs: Any = extras.load("pyarrow.fs", purpose="--ray")
 
     store, root = _store(address)
     try:

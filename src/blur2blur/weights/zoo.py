@@ -52,11 +52,11 @@ ENTRIES: dict[str, Entry] = {
     "known-blur": Entry(
         role="deblurrer",
         file="known-blur.safetensors",
-        sha256="44e726699b32d2a8aaf75693b12eeaa526f7998d21cf7d0b67fe47bbcf9cb396",
+        sha256="9f7139ee65348533bbfb9ca1c77c38ce058029c71bbbe6c2ed030587e6d2f42c",
         licence="Apache-2.0",
         trained_on="335 photographs under CC0, Unsplash, Pexels, MIT and CC BY licences",
-        recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur -o RUN, first part",
-        result="unfinished: the start of a longer training, blur of 1 to 12 px so far",
+        recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur -o RUN, in 3 parts",
+        result="unfinished: the start of a longer training, blur of 1 to 8 px so far",
     ),
     "blur-extent": Entry(
         role="extent",

@@ -445,7 +445,8 @@ class TestWeights:
             (train("deblurrer", "init=converter.safetensors"), ["is a converter, not a deblurrer"]),
             (train("converter", "init=deblurrer.safetensors"), ["'blur2blur train converter'"]),
             (train("converter", "deblurrer=converter.safetensors"), ["is a converter, not a"]),
-            (deblur("photos", "--deblurrer", "photos"), ["neither a file nor a known name"]),
+            (deblur("photos", "--deblurrer", "photos"), ["photos holds no weights"]),
+            (deblur("photos", "--deblurrer", "phots"), ["neither a file nor a known name"]),
             (deblur("photos", "--converter", "none.safetensors"), ["none.safetensors"]),
             (deblur("photos", "--converter", "notes.txt"), ["notes.txt", "'blur2blur train'"]),
             (train("deblurrer", "init=photos/0.png"), ["photos/0.png", "'blur2blur train'"]),
@@ -542,7 +543,7 @@ class TestRunFolder:
         refused(train("deblurrer", "run.seed=1"), "run.seed = 0, not 1", "another --out")
         refused(train("deblurrer", "network.options.blocks=2"), "network.options.blocks = 1")
         shutil.copytree(place / "data", place / "other")
-        refused(train("deblurrer", data="other"), "data = ", "/place/other")
+        refused(train("deblurrer", data="other"), "a run on ", "/place/other", "if that folder was")
         refused(train("converter"), "task = 'deblurrer', not 'converter'")
 
     def test_a_log_that_a_crash_cut_short(self, command, run: Path):

@@ -65,7 +65,7 @@ def test_every_file_is_told_and_a_sharp_one_is_left(roll: Path):
     assert written(Path("out")) == {"sharp.png", "blurred.jpg", "day/IMG_1.JPG"}
     assert Path("out/sharp.png").read_bytes() == (roll / "sharp.png").read_bytes()
     before, after = ((root / "blurred.jpg").stat().st_size for root in (roll, Path("out")))
-    assert after < 1.5 * before
+    assert after < 1.5 * before + 1000  # and what its metadata says of how it was made
 
 
 def test_a_sharp_file_alone_is_left_unless_all_is_asked(roll: Path):

@@ -16,9 +16,10 @@ import typer
 from PIL import Image
 from safetensors.torch import load_file
 
-from blur2blur import Pipeline, images, losses, networks, tensors
+from blur2blur import Pipeline, images, networks, tensors
 from blur2blur.cli.main import guard
 from blur2blur.errors import CheckpointError, ConfigError, DataError, InputError
+from blur2blur.losses import content
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions
 from blur2blur.reference import convert, train
 from blur2blur.reference.parser import parse
@@ -203,7 +204,7 @@ def test_every_network_loss_and_policy_trains_and_tests(words, large, monkeypatc
     content = ["--set", "loss.content=pyramid"]
     train.train([*common, *QUICK, *words.split(), *content])
     lines = (large / "ckpts" / netG / "log.jsonl").read_text().splitlines()
-    assert '"step": 2' in lines[0]
+    assert '"step": 2' in lines[1]  # after the validation of the untrained
     convert.test([*common, "--netG", netG, "--phase", "train", "--num_test", "1"])
     images_of = large / "results" / netG / "train_latest/images"
     assert tensors.read_rgb(images_of / "0.png").shape == (3, 256, 256)
@@ -231,14 +232,14 @@ def test_a_checkpoint_is_made_at_each_step_that_is_to_be_kept(folder, monkeypatc
 
 def test_the_published_content_loss_is_taken_where_its_weights_are(tmp_path, monkeypatch):
     options = parse("train", ["--dataroot", "D", "--lambda_Perc", "0.4"])
-    monkeypatch.setattr(losses, "vgg_loss", lambda depth: None)
+    monkeypatch.setattr(content, "vgg_loss", lambda depth: None)
     published = ["loss.content=vgg16", f"loss.content_weight={3 * 0.4}"]
     assert train._content(options, tmp_path) == published
 
     def missing(depth: int) -> None:
         raise ConfigError("no weights")
 
-    monkeypatch.setattr(losses, "vgg_loss", missing)
+    monkeypatch.setattr(content, "vgg_loss", missing)
     fallback = ["loss.content=pyramid", "loss.content_weight=10.0"]
     assert train._content(options, tmp_path) == fallback
     # a run keeps the loss that it was begun with, so that it can be resumed
@@ -357,7 +358,7 @@ def test_a_deblurrer_writes_the_deblurred_photographs_too(run, folder, monkeypat
     assert names == {path.name for path in images.find_images(out / "deblurred")}
     assert len(names) == 2
     page = (out / "index.html").read_text()
-    assert "<td>output</td>" in page  # measured
+    assert "<bdi>output</bdi>" in page  # measured
     assert "<option>converted</option>" in page
 
 
@@ -371,7 +372,7 @@ def test_only_the_photographs_of_this_run_are_measured(run, folder, monkeypatch,
     assert "not measured: 2 without a truth, such as deep/odd" in printed.err
     run_in(folder, monkeypatch, "test", *words, "--delta", "2", "--num_test", "1")
     page = (folder / "some/run/some_latest/index.html").read_text()
-    assert page.count("<td>output</td>") == 2  # the mean, and the one photograph
+    assert page.count("<bdi>output</bdi>") == 2  # the mean, and the one photograph
     shown = {path.name[:4] for path in (folder / "some/run/some_latest/index_files").iterdir()}
     assert shown == {"0001"}
 

@@ -20,6 +20,7 @@ import pytest
 import skimage.data
 import torch
 import typer.main
+from PIL import Image
 from typer.testing import CliRunner
 
 import dataset_trees
@@ -176,6 +177,8 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 tensors.write_rgb(root / side / file, sharp)
     shutil.copy(root / "photos/IMG_0001.jpg", root / "photo.jpg")
     made_clips.make(root / "clip.mp4")
+    frames = [Image.new("RGB", (48, 48), colour) for colour in ("red", "green")]
+    frames[0].save(root / "waves.gif", save_all=True, append_images=frames[1:])
     for role in TASKS:
         tiny_network(role, root / "runs" / role / "best.safetensors")
     foreign_weights(root)

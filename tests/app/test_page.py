@@ -223,6 +223,7 @@ def test_several_are_a_zip_and_bad_files_are_told_of(open_page, photographs, sho
     page.screenshot(path=shots / "desktop-5-too-large.png", full_page=True)
 
 
+@pytest.mark.slow  # by itself it passes; after the others, on two cores, not always in time
 def test_stop_keeps_what_is_finished(open_page, photographs, shots, temporary):
     """Pressed while seventy photographs are under way; who leaves leaves nothing behind."""
     page = open_page()
@@ -247,6 +248,7 @@ def test_stop_keeps_what_is_finished(open_page, photographs, shots, temporary):
     raise AssertionError("the files of a visitor who left are still there")
 
 
+@pytest.mark.slow  # likewise
 def test_a_camera_is_taught_and_found_again(open_page, photographs, cameras, shots):
     """Sorted, corrected by a click, trained to the end over a reload; then it is in the list."""
     page, other = open_page(), open_page()

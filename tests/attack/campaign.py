@@ -44,9 +44,7 @@ class Worker:
         for seconds in (300.0, 4 * MOST_SECONDS):  # making the case, then running it
             line = self._line(seconds)
             if not line:
-                self._process.kill()
-                answer["told"] = f"no answer, exit {self._process.wait()}"
-                self._process = None
+                answer["told"] = f"no answer, exit {self.close()}"
                 return answer
             answer |= json.loads(line)
         return answer
@@ -58,10 +56,14 @@ class Worker:
             ready.register(self._process.stdout, selectors.EVENT_READ)
             return self._process.stdout.readline() if ready.select(seconds) else b""
 
-    def close(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+    def close(self) -> int | None:
+        """Stop the process and return its exit code."""
+        if self._process is None:
+            return None
+        with self._process as process:  # which closes its pipes, too
+            process.kill()
+        self._process = None
+        return process.returncode
 
 
 def cases(first: int, only: str | None) -> Iterator[tuple[str, int]]:

@@ -1,6 +1,7 @@
 """The page without a browser: what it lets in, keeps apart and refuses."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +87,8 @@ def answer(gate: Gate, path: str, *headers: tuple[bytes, bytes]) -> tuple[int, d
         told.append(message)
 
     scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
-    asyncio.run(gate(scope, None, send))
+    with ThreadPoolExecutor(1) as pool:  # where tests in a browser left no loop running
+        pool.submit(asyncio.run, gate(scope, None, send)).result()
     return told[0]["status"], dict(told[0]["headers"])
 
 

@@ -165,3 +165,21 @@ def test_ctrl_c_is_one_line_and_leaves_whole_files(roll: Path):
     assert noted == len(files) > 0
     for path in files:
         images.read_rgb(path)
+
+
+def test_the_page_the_tag_and_dates_are_made_as_asked(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    source = tmp_path / "in/blurred.jpg"
+    BLURRED.save(source, quality=70)
+    os.utime(source, (1e9, 1e9))
+    for name, options in (("plain", []), ("asked", ["--report", "--no-tag", "--keep-dates"])):
+        words = ["deblur", str(tmp_path / "in"), "-o", str(tmp_path / name), "--all", *options]
+        assert CliRunner().invoke(main.app, words).exit_code == 0
+    plain, asked = tmp_path / "plain/blurred.jpg", tmp_path / "asked/blurred.jpg"
+    assert b"known-blur-small.safetensors" in plain.read_bytes()
+    assert b"known-blur-small.safetensors" not in asked.read_bytes()
+    assert (plain.stat().st_mtime == 1e9, asked.stat().st_mtime == 1e9) == (False, True)
+    page = (tmp_path / "asked/report.html").read_text()
+    assert "blurred.jpg" in page
+    assert "px of blur" in page
+    assert not (tmp_path / "plain/report.html").exists()

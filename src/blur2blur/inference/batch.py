@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from blur2blur.errors import Blur2BlurError
@@ -67,22 +68,28 @@ def carry_out(
     """
     done = Deblurred(skipped=plan.skipped)
     settings = manifest.settings_of(pipeline)
+    writing = Writing(
+        quality=wanted.quality,
+        tag=manifest.tag(settings) if wanted.tag else None,
+        keep_dates=wanted.keep_dates,
+    )
+    do_photographs = partial(_photographs, writing=writing)
     if plan.folder is None:
         make_folder((plan.photographs or plan.clips)[0].output.parent)
-        _photographs(plan.photographs, pipeline, wanted, settings, None, done, on_progress)
-        _clips(plan.clips, pipeline, wanted, settings, None, done, on_progress)
+        do_photographs(plan.photographs, pipeline, wanted, None, done, on_progress)
+        _clips(plan.clips, pipeline, wanted, None, done, on_progress)
         return done
     make_folder(plan.folder)
     names = ("format", "quality", "save_converted", "tag")
     for_photographs = {name: getattr(wanted, name) for name in names}
     for jobs, further, do in (
-        (plan.photographs, for_photographs, _photographs),
+        (plan.photographs, for_photographs, do_photographs),
         (plan.clips, asdict(wanted.clip_quality), _clips),
     ):
         if jobs:
             record = Manifest(plan.folder, {**settings, **further})
             left = _unfinished(jobs, record, done) if skip_existing else jobs
-            do(left, pipeline, wanted, settings, record, done, on_progress)
+            do(left, pipeline, wanted, record, done, on_progress)
     return done
 
 
@@ -103,10 +110,11 @@ def _photographs(
     jobs: Sequence[Job],
     pipeline: Pipeline,
     wanted: Wanted,
-    settings: dict[str, object],
     record: Manifest | None,
     done: Deblurred,
     on_progress: Progress,
+    *,
+    writing: Writing,
 ) -> None:
     def on_written(job: Job, written: list[Path], left_sharp: bool) -> None:
         if record is not None:
@@ -116,11 +124,7 @@ def _photographs(
         pipeline,
         jobs,
         on_progress,
-        writing=Writing(
-            quality=wanted.quality,
-            tag=manifest.tag(settings) if wanted.tag else None,
-            keep_dates=wanted.keep_dates,
-        ),
+        writing=writing,
         measure=wanted.measure,
         on_written=on_written,
     )
@@ -142,7 +146,6 @@ def _clips(
     jobs: Sequence[Job],
     pipeline: Pipeline,
     wanted: Wanted,
-    settings: dict[str, object],
     record: Manifest | None,
     done: Deblurred,
     on_progress: Progress,

@@ -15,6 +15,9 @@ import skimage.data
 from PIL import Image
 from safetensors.numpy import load_file
 
+from blur2blur.images.listing import MANIFEST
+from blur2blur.inference.manifest import results_in
+
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 CODES = {signal.SIGKILL: (-9,), signal.SIGTERM: (143, -15), signal.SIGINT: (130, -2)}
 STEPS = 12
@@ -55,7 +58,10 @@ def _start(kind: str, place: Path) -> "subprocess.Popen[bytes]":
 
 def _content(kind: str, place: Path) -> object:
     if kind == "folder":
-        return {path.name: path.read_bytes() for path in sorted((place / "out").iterdir())}
+        # the manifest tells times and the runs that were killed; its results are compared
+        made = sorted(path for path in (place / "out").iterdir() if path.name != MANIFEST)
+        recorded = {Path(path).name for path in results_in(place / "out")}
+        return {path.name: path.read_bytes() for path in made}, recorded
     weights = load_file(place / "out" / "last.safetensors")
     lines = (place / "out" / "log.jsonl").read_text().splitlines()
     losses = [{k: v for k, v in json.loads(line).items() if "seconds" not in k} for line in lines]
@@ -94,7 +100,7 @@ def case(number: int, seed: int, root: Path) -> tuple[str, str]:
             return name, (place / "err").read_text()[-2000:]
         if _content(kind, place) != wanted:
             return name, "the result differs from that of an undisturbed run"
-        left = [str(path) for path in (place / "out").rglob(".*")]
+        left = [str(path) for path in (place / "out").rglob(".*") if path.name != MANIFEST]
         return name, f"left behind: {left}" if left else ""
     finally:
         shutil.rmtree(place)

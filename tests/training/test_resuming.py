@@ -72,6 +72,16 @@ def test_a_run_of_the_older_words_is_resumed(camera_folder, tmp_path):
     assert same_weights(tmp_path / "whole/last.safetensors", run / "last.safetensors")
 
 
+def test_a_finished_run_given_more_steps_goes_on_as_a_longer_one(camera_folder, tmp_path):
+    constant = ["optimiser.schedule=constant", "optimiser.warmup_steps=0"]
+    assert train("deblurrer", camera_folder, tmp_path / "whole", *constant, "run.steps=5")
+    assert train("deblurrer", camera_folder, tmp_path / "run", *constant, "run.steps=2")
+    assert train("deblurrer", camera_folder, tmp_path / "run", *constant, "run.steps=5")
+    assert same_weights(tmp_path / "whole/last.safetensors", tmp_path / "run/last.safetensors")
+    with pytest.raises(ConfigError, match=r"run\.steps = 5, not 4; repeat its settings"):
+        train("deblurrer", camera_folder, tmp_path / "run", *constant, "run.steps=4")
+
+
 def test_validations_belong_to_a_run_whose_rate_they_decide(camera_folder, tmp_path):
     plateau = ["optimiser.schedule=plateau", "run.steps=3"]
     train("deblurrer", camera_folder, tmp_path / "run", *plateau, progress=interrupt_after(1))

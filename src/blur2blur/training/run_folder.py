@@ -1,6 +1,7 @@
 """What a run leaves on disk: settings, logs, weights, training state, sample sheets."""
 
 import json
+import logging
 import math
 import platform
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from blur2blur.weights.verdict import LAST
 SETTINGS = "settings.json"
 STATE = "state.pt"
 LOG = "log.jsonl"
+
+_log = logging.getLogger(__name__)
 
 # What a resumed run may do differently without becoming another run.
 _MAY_CHANGE = {
@@ -46,6 +49,8 @@ def describe_run(settings: Settings, data: Path) -> dict[str, Any]:
 
 def refuse_other_run(folder: Path, data: Path, settings: TaskSettings) -> None:
     """Refuse a folder that holds anything but the run that is to be resumed; touches nothing.
+
+    A run may be given more steps; they are taken at the learning rates of a run that long.
 
     Args:
         folder: the run folder.
@@ -77,7 +82,10 @@ def refuse_other_run(folder: Path, data: Path, settings: TaskSettings) -> None:
                 f"{folder} holds a run on {old}, not on {new}; choose another --out, or, if that "
                 f"folder was moved, write its new place into {path}"
             )
-        if key not in _MAY_CHANGE - fixed:
+        if key == "run.steps" and isinstance(old, int) and new > old:
+            notice = "%s: %d steps become %d, at the learning rates of a run that long"
+            _log.warning(notice, folder, old, new)
+        elif key not in _MAY_CHANGE - fixed:
             way = "repeat its settings to resume it"
             if key == "run.steps":
                 way += f", begin from its weights with --set init={folder / LAST}"
@@ -88,9 +96,8 @@ def refuse_other_run(folder: Path, data: Path, settings: TaskSettings) -> None:
 
 
 def create(folder: Path, run: Mapping[str, Any]) -> None:
-    """Write `settings.json`, unless it is there. Raises InputError where that is impossible."""
-    if not (folder / SETTINGS).exists():
-        write_text(folder / SETTINGS, json.dumps(run, indent=2))
+    """Write `settings.json`, with what a resumed run changes. Raises InputError if impossible."""
+    write_text(folder / SETTINGS, json.dumps(run, indent=2))
 
 
 def _differences(

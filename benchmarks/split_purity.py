@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from rich.progress import track
 
-from blur2blur import images
+from blur2blur import images, tensors
 from blur2blur.blur import Camera, load_camera
 from blur2blur.data.folders import split
 from blur2blur.errors import DataError
@@ -58,7 +58,7 @@ def make_roll(
     scenes = iter(rng.sample(list(photographs), len(photographs)))
     taken = datetime(2024, 5, 1, 12)
     while truth:
-        scene = images.read_rgb(next(scenes))
+        scene = tensors.read_rgb(next(scenes))
         taken += PAUSE
         for _ in range(min(rng.randint(1, MOST_FRAMES), len(truth))):
             number, is_blurred = PHOTOGRAPHS - len(truth), truth.pop()

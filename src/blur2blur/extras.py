@@ -26,6 +26,7 @@ EXTRAS = {
     "watchfiles": "watch",
     "ray": "cluster",
     "pyarrow": "cluster",
+    "wandb": "wandb",
 }
 """Package -> the extra it comes with."""
 

@@ -1,6 +1,7 @@
 """A resumed run is the uninterrupted one, and nothing else is resumed."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -80,6 +81,38 @@ def test_a_finished_run_given_more_steps_goes_on_as_a_longer_one(camera_folder, 
     assert same_weights(tmp_path / "whole/last.safetensors", tmp_path / "run/last.safetensors")
     with pytest.raises(ConfigError, match=r"run\.steps = 5, not 4; repeat its settings"):
         train("deblurrer", camera_folder, tmp_path / "run", *constant, "run.steps=4")
+
+
+def test_a_run_of_several_processes_is_not_resumed_by_one(camera_folder, tmp_path):
+    train("deblurrer", camera_folder, tmp_path / "run", "run.steps=1")
+    told = json.loads((tmp_path / "run/settings.json").read_text())
+    assert told["processes"] == 1
+    (tmp_path / "run/settings.json").write_text(json.dumps({**told, "processes": 2}))
+    with pytest.raises(ConfigError, match="a run of 2 processes, not of 1; start as many"):
+        train("deblurrer", camera_folder, tmp_path / "run", "run.steps=1")
+
+
+@pytest.mark.parametrize("logger", ["tensorboard", "wandb", "none"])
+def test_what_the_losses_are_told_beside_the_log(camera_folder, tmp_path, monkeypatch, logger):
+    if logger == "wandb":
+        pytest.importorskip(logger, reason="extra 'wandb' is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    chosen = [f"run.logger={logger}", "run.log_every=1"]
+    train("deblurrer", camera_folder, tmp_path / "run", *chosen, "run.steps=1")
+    train("deblurrer", camera_folder, tmp_path / "run", *chosen, "run.steps=2")
+    assert '"step": 2' in (tmp_path / "run/log.jsonl").read_text()
+    left = {
+        "tensorboard": "run/tensorboard/events.*",
+        "wandb": "run/wandb/offline-run-*",
+    }
+    for name, files in left.items():
+        assert any(tmp_path.glob(files)) == (name == logger)
+
+
+def test_a_logger_that_is_not_installed(camera_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ConfigError, match=r"run.logger = 'wandb' needs wandb: pip install"):
+        train("deblurrer", camera_folder, tmp_path / "run", "run.logger=wandb")
 
 
 def test_validations_belong_to_a_run_whose_rate_they_decide(camera_folder, tmp_path):

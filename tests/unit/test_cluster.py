@@ -3,7 +3,9 @@
 import logging
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,20 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index, crop in enumerate(crops("coffee", 5, 48)):
         tensors.write_rgb(root / f"in/{index % 2}/{index}.png", crop)
     (root / "in/bad.png").write_bytes(b"no image")
+    with Pipeline(**options(root)) as pipeline:
+        plan = planning.plan([str(root / "in")], root / "alone", Wanted())
+        batch.carry_out(plan, pipeline, Wanted(), skip_existing=False, on_progress=lambda *_: None)
     return root
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """The end of addresses in an object store on this machine, which has one bucket."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"?scheme=http&endpoint_override={host}:{port}&region=us-east-1"
+    server.stop()
 
 
 def options(archive: Path) -> dict[str, Any]:
@@ -88,11 +103,69 @@ def test_all_but_what_kills_is_done_and_then_the_rest(
     assert (done, len(failures)) == (5, 1)
     assert {path: path.stat().st_mtime_ns for path in made} == made  # none is made twice
 
-    with Pipeline(**options(archive)) as pipeline:
-        plan = planning.plan([str(archive / "in")], archive / "alone", Wanted())
-        batch.carry_out(plan, pipeline, Wanted(), skip_existing=False, on_progress=lambda *_: None)
     for path in (archive / "alone").rglob("*.png"):
         assert path.read_bytes() == (out / path.relative_to(archive / "alone")).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_command_that_was_killed_goes_on(archive: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "blur2blur", "deblur", str(archive / "in"), "-o", "out",
+               "--deblurrer", str(archive / "tiny.safetensors"), "--converter", "none",
+               "--device", "cpu", "--ray", "local", "--ray-cores", "1"]  # fmt: skip
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "out").rglob("?.png")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("?.png")}
+    assert made
+
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 1, again.stderr  # bad.png
+    assert "bad.png" in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    for path in (archive / "alone").rglob("*.png"):
+        there = tmp_path / "out" / path.relative_to(archive / "alone")
+        assert there.read_bytes() == path.read_bytes()
+
+
+def test_from_object_store_to_object_store(archive: Path, two_workers: None, bucket: str):
+    from pyarrow import fs
+
+    make = f"s3://key:secret@photos{bucket}&allow_bucket_creation=true"
+    store, _ = fs.FileSystem.from_uri(make)
+    store.create_dir("photos/in")
+    fs.copy_files(str(archive / "in"), "photos/in", destination_filesystem=store)
+    source, out = (f"s3://key:secret@photos/{name}{bucket}" for name in ("in", "out"))
+
+    done, failures = cluster.deblur(
+        [source], out, options(archive), Wanted(),
+        address=cluster.LOCAL, cores=1, on_progress=lambda done, total: None,
+    )  # fmt: skip
+    assert done == 5
+    assert ["bad.png" in each and "secret" not in each for each in failures] == [True]
+    everything = store.get_file_info(fs.FileSelector("photos/out", recursive=True))
+    made = {each.path: each.mtime for each in everything if each.is_file}
+    for path in (archive / "alone").rglob("*.png"):
+        with store.open_input_stream(f"photos/out/{path.relative_to(archive / 'alone')}") as stream:
+            assert stream.read() == path.read_bytes()
+    assert len(made) == 5
+
+    # a bucket that is not there takes none: told for each, and nothing else stops
+    done, failures = cluster.deblur(
+        [source], out.replace("photos/out", "nowhere/out"), options(archive), Wanted(),
+        address=cluster.LOCAL, cores=1, on_progress=lambda done, total: None,
+    )  # fmt: skip
+    assert (done, len(failures)) == (0, 6)
+    assert all("secret" not in each and "\n" not in each for each in failures)
+
+
+def test_a_store_that_cannot_be_reached(archive: Path):
+    address = "s3://key:secret@photos/in?scheme=http&endpoint_override=127.0.0.1:1&region=r"
+    with pytest.raises(InputError, match=r"^s3://photos/in.* cannot be listed: .*connect") as told:
+        deblur(archive, address)
+    assert "secret" not in str(told.value)
 
 
 @pytest.mark.parametrize(

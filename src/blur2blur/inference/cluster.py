@@ -5,6 +5,7 @@ photograph: it is fetched, deblurred as on one machine, and put where its output
 """
 
 import logging
+import re
 import tempfile
 import uuid
 import warnings
@@ -190,7 +191,12 @@ def _store(address: str) -> tuple[Any, str]:
             return fs.LocalFileSystem(), str(Path(address).absolute())
         return fs.FileSystem.from_uri(address)
     except (OSError, ValueError) as error:
-        raise InputError(f"{address} is no address of a store: {error}") from error
+        raise InputError(f"{_shown(address)} is no address of a store: {error}") from error
+
+
+def _shown(address: str) -> str:
+    """Return an address without the name and the secret that it may begin with."""
+    return re.sub(r"(?<=://)[^/@?]*@", "", address)
 
 
 def _files(address: str, *, missing_ok: bool = False) -> list[tuple[str, PurePosixPath]]:
@@ -209,7 +215,8 @@ def _files(address: str, *, missing_ok: bool = False) -> list[tuple[str, PurePos
         selector = fs.FileSelector(root, recursive=True, allow_not_found=missing_ok)
         found = [each.path for each in store.get_file_info(selector) if each.is_file]
     except OSError as error:
-        raise InputError(f"{address} cannot be listed: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{_shown(address)} cannot be listed: {reason}") from error
     return [(path, PurePosixPath(path).relative_to(root)) for path in sorted(found)]
 
 
@@ -230,5 +237,5 @@ def _plan(inputs: Sequence[str], out: str) -> list[dict[str, str]]:
             if output == path:
                 raise InputError(f"{path} would be overwritten; choose another folder")
     if not jobs:
-        raise InputError(f"no images in {', '.join(inputs)}")
+        raise InputError(f"no images in {', '.join(map(_shown, inputs))}")
     return list(jobs.values())

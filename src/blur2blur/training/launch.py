@@ -206,9 +206,10 @@ def _train(
 ) -> bool:
     _refuse_out_inside(data, out)
     fabric = _fabric(settings.run)
-    run = run_folder.describe_run(settings, data)
+    processes = fabric.world_size
+    run = run_folder.describe_run(settings, data, processes=processes)
     if fabric.is_global_zero:
-        run_folder.refuse_other_run(out, data, settings)
+        run_folder.refuse_other_run(out, data, settings, processes=processes)
     try:
         task = make_task(fabric)
         if fabric.is_global_zero:

@@ -277,7 +277,7 @@ def train(
     )
     loader = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
     batches = cast("Iterator[Batch]", iter(loader))
-    log = RunLog(folder, first_step=step) if fabric.is_global_zero else None
+    log = RunLog(folder, first_step=step, logger=run.logger) if fabric.is_global_zero else None
     stopped = False
     try:
         with _interruptible() as stop_requested:

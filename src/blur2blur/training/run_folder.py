@@ -1,5 +1,6 @@
 """What a run leaves on disk: settings, logs, weights, training state, sample sheets."""
 
+import hashlib
 import json
 import logging
 import math
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from torch.utils.tensorboard.writer import SummaryWriter
+from lightning.fabric.loggers import TensorBoardLogger
+from lightning.fabric.loggers.logger import Logger
 
+from blur2blur import extras
 from blur2blur.errors import ConfigError
 from blur2blur.files import explained_writing, refuse_file_in_the_way, write_text
 from blur2blur.settings import Settings, parse_json
@@ -31,23 +34,27 @@ _MAY_CHANGE = {
     "run.checkpoint_every",
     "run.samples_every",
     "run.device",
+    "run.logger",
     "data.workers",
     "data.cache_gb",
 }
 
 
-def describe_run(settings: Settings, data: Path) -> dict[str, Any]:
+def describe_run(settings: Settings, data: Path, *, processes: int) -> dict[str, Any]:
     """Return what `settings.json` says of a run."""
     return {
         "settings": settings.model_dump(mode="json"),
         "data": str(data.resolve()),
+        "processes": processes,
         "blur2blur": version("blur2blur"),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
 
 
-def refuse_other_run(folder: Path, data: Path, settings: TaskSettings) -> None:
+def refuse_other_run(
+    folder: Path, data: Path, settings: TaskSettings, *, processes: int = 1
+) -> None:
     """Refuse a folder that holds anything but the run that is to be resumed; touches nothing.
 
     A run may be given more steps; they are taken at the learning rates of a run that long.
@@ -56,6 +63,7 @@ def refuse_other_run(folder: Path, data: Path, settings: TaskSettings) -> None:
         folder: the run folder.
         data: the data folder of the run.
         settings: of the run; what an older version called otherwise is compared all the same.
+        processes: how many train; each draws its own crops.
 
     Raises:
         ConfigError: the folder holds something else, or a run with other settings.
@@ -73,6 +81,11 @@ def refuse_other_run(folder: Path, data: Path, settings: TaskSettings) -> None:
         before = {"data": told["data"], "settings": settings_of_run(told["settings"], settings)}
     except (ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is damaged ({error}); choose another --out") from error
+    if told.get("processes", processes) != processes:
+        raise ConfigError(
+            f"{folder} holds a run of {told['processes']} processes, not of {processes}; start as "
+            "many, or choose another --out"
+        )
     # where the validations decide when the rate falls, their rhythm is part of the run
     fixed = {"run.validate_every"} if settings.optimiser.schedule == "plateau" else set[str]()
     for name, old, new in _differences(before, now):
@@ -114,10 +127,15 @@ def _differences(
 
 
 class RunLog:
-    """Scalars to `log.jsonl` and TensorBoard; lines past the resumed step are cut off."""
+    """Scalars to `log.jsonl` and a logger; lines past the resumed step are cut off."""
 
-    def __init__(self, folder: Path, *, first_step: int) -> None:
-        """Open the logs for appending from `first_step`. Raises InputError if they cannot be."""
+    def __init__(self, folder: Path, *, first_step: int, logger: str = "tensorboard") -> None:
+        """Open the logs for appending from `first_step`; `logger` as in the settings of a run.
+
+        Raises:
+            InputError: they cannot be opened.
+            ConfigError: the logger is not installed.
+        """
         self._path = folder / LOG
         if self._path.exists():
             # a crash of the machine may have left any bytes
@@ -125,11 +143,11 @@ class RunLog:
             kept = [line for line in lines if 0 <= _step_of(line) <= first_step]
             write_text(self._path, "".join(f"{line}\n" for line in kept))
         with explained_writing(self._path):
+            self._logger = _logger(logger, folder, first_step=first_step)
             self._file: TextIO = self._path.open("a", encoding="utf-8")
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one line `{"step": ..., name: value}` and the same to TensorBoard.
+        """Append one line `{"step": ..., name: value}`, and tell the logger the same.
 
         Raises:
             InputError: the disk is full.
@@ -137,14 +155,30 @@ class RunLog:
         with explained_writing(self._path):
             self._file.write(json.dumps({"step": step, **values}) + "\n")
             self._file.flush()
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+            if self._logger is not None:
+                self._logger.log_metrics(dict(values), step)
 
     def close(self) -> None:
         """Flush and close both. Raises InputError as `write` does."""
         with explained_writing(self._path):
             self._file.close()
-            self._board.close()
+            if self._logger is not None:
+                self._logger.finalize("success")
+                # wandb's; without it the next run of this process would go into this one
+                getattr(self._logger.experiment, "finish", lambda: None)()
+
+
+def _logger(kind: str, folder: Path, *, first_step: int) -> Logger | None:
+    if kind == "none":
+        return None
+    if kind == "tensorboard":
+        return TensorBoardLogger(folder, name=kind, version="", purge_step=first_step + 1)
+    purpose = f"run.logger = '{kind}'"
+    extras.load(kind, purpose=purpose)
+    loggers = extras.load("lightning.pytorch.loggers", purpose=purpose)
+    # a name of its own, by which a resumed run is the same one
+    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    return loggers.WandbLogger(name=folder.name, project="blur2blur", save_dir=folder, id=name)
 
 
 def _step_of(line: str) -> float:

@@ -159,6 +159,9 @@ class RunSettings(Settings):
     """`32-true`, `bf16-mixed` or `16-mixed`."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` (a GPU where there is one), `cpu`, `cuda` or `mps`."""
+    logger: Literal["tensorboard", "wandb", "none"] = "tensorboard"
+    """What is told the losses beside `log.jsonl`: `tensorboard` (a folder of the run), `wandb` (as
+    its own environment variables say, such as `WANDB_MODE=offline`) or `none`."""
 
 
 class SimulatedCamerasSettings(Settings):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from lightning.fabric.loggers import TensorBoardLogger
 from lightning.fabric.loggers.logger import Logger
+from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 
 from blur2blur import extras
 from blur2blur.errors import ConfigError
@@ -165,7 +165,7 @@ class RunLog:
             if self._logger is not None:
                 self._logger.finalize("success")
                 # wandb's; without it the next run of this process would go into this one
-                getattr(self._logger.experiment, "finish", lambda: None)()
+                getattr(getattr(self._logger, "experiment", None), "finish", lambda: None)()
 
 
 def _logger(kind: str, folder: Path, *, first_step: int) -> Logger | None:

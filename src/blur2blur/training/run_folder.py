@@ -107,7 +107,10 @@ def _differences(
 
 
 class RunLog:
-    """Scalars to `log.jsonl` and TensorBoard; lines past the resumed step are cut off."""
+    """Scalars to `log.jsonl` and TensorBoard; lines past the resumed step are cut off.
+
+    Of a run that begins anew all are.
+    """
 
     def __init__(self, folder: Path, *, first_step: int) -> None:
         """Open the logs for appending from `first_step`. Raises InputError if they cannot be."""
@@ -115,7 +118,7 @@ class RunLog:
         if self._path.exists():
             # a crash of the machine may have left any bytes
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
-            kept = [line for line in lines if 0 <= _step_of(line) <= first_step]
+            kept = [line for line in lines if first_step and 0 <= _step_of(line) <= first_step]
             write_text(self._path, "".join(f"{line}\n" for line in kept))
         with explained_writing(self._path):
             self._file: TextIO = self._path.open("a", encoding="utf-8")

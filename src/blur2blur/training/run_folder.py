@@ -78,13 +78,10 @@ def refuse_other_run(folder: Path, data: Path, settings: TaskSettings) -> None:
                 f"folder was moved, write its new place into {path}"
             )
         if key not in _MAY_CHANGE - fixed:
-            way = "repeat its settings to resume it"
+            way = "repeat its settings to resume it, or choose another --out"
             if key == "run.steps":
-                way += f", begin from its weights with --set init={folder / LAST}"
-            raise ConfigError(
-                f"{folder} holds a run with {key} = {old!r}, not {new!r}; {way}, or choose another "
-                "--out"
-            )
+                way += f" and begin from its weights with --set init={folder / LAST}"
+            raise ConfigError(f"{folder} holds a run with {key} = {old!r}, not {new!r}; {way}")
 
 
 def create(folder: Path, run: Mapping[str, Any]) -> None:

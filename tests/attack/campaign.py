@@ -6,6 +6,7 @@ Cases are numbered; the same seed and number are the same case. Exits with 1 whe
 import argparse
 import json
 import os
+import re
 import selectors
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 MOST_SECONDS = 30.0
 MOST_MB = 1500.0
+_PLACE_IN_SOURCE = re.compile(r"\.(cpp|cc|hpp|h|py|rs):\d+")
 # of ten cases
 SHARES = {"picture": 7, "weights": 2, "kill": 1}
 
@@ -82,6 +84,8 @@ def problem_of(answer: dict[str, object]) -> str:
         return f"uncaught: {answer['told']}"
     if "\n" in str(answer["told"]).strip():
         return f"more than one line: {answer['told']}"
+    if _PLACE_IN_SOURCE.search(str(answer["told"])):
+        return f"a place in somebody's source: {answer['told']}"
     if float(str(answer["seconds"])) > MOST_SECONDS or float(str(answer["mb"])) > MOST_MB:
         return f"over budget: {answer['seconds']:.1f} s, {answer['mb']:.0f} MB"
     return ""

@@ -11,6 +11,7 @@ import time
 from functools import cache
 from pathlib import Path
 
+import av
 import skimage.data
 from PIL import Image
 from safetensors.numpy import load_file
@@ -21,6 +22,7 @@ from blur2blur.inference.manifest import results_in
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 CODES = {signal.SIGKILL: (-9,), signal.SIGTERM: (143, -15), signal.SIGINT: (130, -2)}
 STEPS = 12
+FRAMES = 40
 _TRAINING = [
     *("network.options={base_channels=4,blocks=1}", "data.crop_px=64", "data.batch_size=1"),
     *("data.workers=1", "data.validation_crops=1", "known.camera=known-small", "run.device=cpu"),
@@ -35,11 +37,18 @@ def _make(place: Path) -> None:
         for index in range(4):
             pixels = skimage.data.astronaut()[40 * index : 40 * index + side, :side]
             Image.fromarray(pixels).save(place / folder / f"{index}.png")
+    with av.open(str(place / "clip.mp4"), "w") as clip:
+        stream = clip.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for at in range(FRAMES):
+            pixels = skimage.data.astronaut()[2 * at : 2 * at + 64, 150:246]
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(pixels.copy())))
+        clip.mux(stream.encode(None))
 
 
 def _command(kind: str) -> list[str]:
-    if kind == "folder":
-        return ["deblur", "photos", "-o", "out"]
+    if kind != "training":
+        return ["deblur", {"folder": "photos", "clip": "clip.mp4"}[kind], "-o", "out"]
     sets = [word for each in _TRAINING for word in ("--set", each)]
     return ["train", "deblurrer", "--data", "sharp", "-o", "out", *sets]
 
@@ -57,7 +66,7 @@ def _start(kind: str, place: Path) -> "subprocess.Popen[bytes]":
 
 
 def _content(kind: str, place: Path) -> object:
-    if kind == "folder":
+    if kind != "training":
         # the manifest tells times and the runs that were killed; its results are compared
         made = sorted(path for path in (place / "out").iterdir() if path.name != MANIFEST)
         recorded = {Path(path).name for path in results_in(place / "out")}
@@ -79,15 +88,15 @@ def _undisturbed(kind: str, root: Path) -> tuple[float, object]:
 
 
 def case(number: int, seed: int, root: Path) -> tuple[str, str]:
-    """Kill a run, perhaps twice, and finish it; return its kind and what went wrong."""
+    """Kill a run, up to four times, and finish it; return its kind and what went wrong."""
     rng = random.Random(f"kills {seed} {number}")
-    kind, number_ = rng.choice(("folder", "training")), rng.choice(SIGNALS)
+    kind, number_ = rng.choice(("clip", "folder", "training")), rng.choice(SIGNALS)
     name = f"{kind}, {number_.name}"
     seconds, wanted = _undisturbed(kind, root)
     place = root / f"{kind}-{number}"
     _make(place)
     try:
-        for _ in range(rng.randint(1, 2)):
+        for _ in range(rng.randint(1, 4)):
             process = _start(kind, place)
             time.sleep(rng.uniform(0.3, 1.0) * seconds)
             process.send_signal(number_)

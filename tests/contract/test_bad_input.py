@@ -219,6 +219,18 @@ class TestFolders:
             arguments[arguments.index("out")] = out
         refused(arguments, "notes.txt", "choose")
 
+    @pytest.mark.parametrize("out", ["loop", "loop/below"])
+    @pytest.mark.parametrize("verb", [*READS_PHOTOS, "train deblurrer"])
+    def test_links_that_lead_round_in_a_circle(self, refused, place: Path, verb: str, out: str):
+        (place / "loop").symlink_to("loop")
+        arguments = (READS_PHOTOS | READS_DATA)[verb]("data" if "train" in verb else "photos")
+        arguments[arguments.index("out")] = out
+        refused(arguments, "loop")
+
+    @pytest.mark.parametrize("pattern", ["**x", "a**/*.png"])
+    def test_globs_that_are_none(self, refused, pattern: str):
+        refused(deblur(f"photos/{pattern}"), f"photos/{pattern}")  # Python 3.13 finds nothing
+
 
 def png_claiming(side_px: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:

@@ -1,7 +1,9 @@
 """A resumed run is the uninterrupted one, and nothing else is resumed."""
 
 import json
+import shutil
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -152,6 +154,16 @@ def test_worker_processes_do_not_change_a_run(camera_folder, tmp_path):
     # of which there are no more than cores, or torch would warn
     train("converter", camera_folder, tmp_path / "workers", "data.workers=99", "data.cache_gb=0")
     assert same_weights(tmp_path / "here/last.safetensors", tmp_path / "workers/last.safetensors")
+
+
+def test_where_shared_memory_is_small_fewer_processes_decode(
+    camera_folder, tmp_path, monkeypatch, caplog
+):
+    train("converter", camera_folder, tmp_path / "here")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=16 << 10))
+    train("converter", camera_folder, tmp_path / "small", "data.workers=1")
+    assert "only 16 kB free, so that 0 processes decode instead of 1" in caplog.text
+    assert same_weights(tmp_path / "here/last.safetensors", tmp_path / "small/last.safetensors")
 
 
 def test_a_run_resumed_on_a_plateau_equals_the_uninterrupted_one(camera_folder, tmp_path):

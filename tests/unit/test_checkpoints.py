@@ -311,3 +311,12 @@ def test_a_packed_pickle_is_not_unpacked(tmp_path: Path):
             archive.writestr(name, data)
     with pytest.raises(CheckpointError, match="are packed"):
         checkpoints.load_pickle_safely(path)
+
+
+def test_an_archive_of_several_disks_is_one_line(tmp_path: Path):
+    torch.save({"a": torch.ones(2)}, tmp_path / "a.pth")
+    data = bytearray((tmp_path / "a.pth").read_bytes())
+    data[data.rindex(b"PK\x06\x07") + 16] = 2  # disks, of the locator of ZIP64
+    (tmp_path / "a.pth").write_bytes(data)
+    with pytest.raises(CheckpointError, match="multiple disks"):
+        checkpoints.load_pickle_safely(tmp_path / "a.pth")

@@ -307,6 +307,14 @@ class TestUnpack:
             unpack(write_parts(tmp_path, buffer.getvalue()), tmp_path / "out")
         assert names(tmp_path) == ["part0"]
 
+    def test_version_that_does_not_exist(self, tmp_path: Path):
+        content = bytearray(zip_bytes({"a.png": b"a"}))
+        content[content.index(b"PK\x01\x02") + 6] = 255  # needed to extract
+        paths = write_parts(tmp_path, content)
+        assert archives.unpacked_bytes(paths) == 0
+        with pytest.raises(InputError, match=r"is damaged \(zip file version 25\.5"):
+            unpack(paths, tmp_path / "out")
+
     @pytest.mark.parametrize(
         ("name", "replaced", "message"),
         [

@@ -180,6 +180,17 @@ def test_files_hold_the_numbers(folders: tuple[Path, Path, Path], tmp_path: Path
     assert float(rows[1]["psnr_db"]) == float("inf")
 
 
+def test_names_in_the_table_are_neither_formulas_nor_commands(tmp_path: Path) -> None:
+    for folder in ("outputs", "truth"):
+        for name in ("=1+1", "-2", "\x1b[2J", "a\nb"):
+            images.write_rgb(tmp_path / folder / f"{name}.png", TRUTH)
+    measured = evaluation.evaluate(tmp_path / "outputs", tmp_path / "truth")
+    evaluation.write(measured, tmp_path / "report")
+    with (tmp_path / "report" / "scores.csv").open() as file:
+        names = {row["name"] for row in csv.DictReader(file)}
+    assert names == {"'=1+1", "'-2", "\\x1b[2J", "a\\nb"}
+
+
 class _Page(HTMLParser):
     """Collects what a browser would show or load."""
 

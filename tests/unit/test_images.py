@@ -19,7 +19,7 @@ from PIL.ExifTags import IFD
 
 from blur2blur import images
 from blur2blur.errors import DataError, InputError
-from blur2blur.images import Photograph, limits
+from blur2blur.images import Photograph, limits, png
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GREY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
@@ -278,6 +278,27 @@ class TestKindsOfPixels:
         assert back.alpha.flatten().tolist() == [1.0, 0.0]
         assert images.read_rgb_uint8(tmp_path / "a.png").tolist() == [[[10, 20, 30], [40, 50, 60]]]
 
+    @pytest.mark.parametrize("bits", [1, 2, 4, 8])
+    def test_grey_of_which_one_is_clear(self, tmp_path: Path, bits: int):
+        levels = np.array([[0, 1, 0, 1, 0, 0, 0, 0]], np.uint8)
+        header = struct.pack(">IIBBBBB", 8, 1, bits, 0, 0, 0, 0)
+        row = sum(int(level) << bits * (7 - at) for at, level in enumerate(levels[0]))
+        chunks = [(b"IHDR", header), (b"tRNS", b"\x00\x01")]
+        chunks += [(b"IDAT", zlib.compress(b"\x00" + row.to_bytes(bits))), (b"IEND", b"")]
+        data = png.SIGNATURE + b"".join(png.chunk(*each) for each in chunks)
+        (tmp_path / "a.png").write_bytes(data)
+        images.write(tmp_path / "b.png", images.read(tmp_path / "a.png"))
+        found = images.decode(tmp_path / "b.png").values
+        assert found[..., 0].tolist() == (levels * (255 // (2**bits - 1))).tolist()
+        assert found[..., 1].tolist() == np.where(levels == 1, 0, 255).tolist()
+
+    def test_transparency_that_a_format_cannot_hold_is_told(self, tmp_path: Path):
+        half = np.full((2, 2, 1), 0.5, np.float32)
+        picture = images.Photograph(pixels=half.repeat(3, axis=2), alpha=half)
+        told = "JPEG has no place for transparency: left out"
+        assert images.write(tmp_path / "a.jpg", picture) == (told,)
+        assert images.write(tmp_path / "a.png", picture) == ()
+
     def test_one_bit(self, tmp_path: Path):
         Image.fromarray(np.array([[True, False]])).save(tmp_path / "a.png")
         back = images.read(tmp_path / "a.png")
@@ -411,6 +432,7 @@ BAD_FILES = {
     "bomb.png": (png_claiming(200_000, 200_000), "limit"),
     "nothing.png": (png_claiming(0, 8), ""),
     "cut.jpg": (encoded("JPEG")[:1500], "cut short"),
+    "cut_end_kept.jpg": (encoded("JPEG")[:1500] + b"\xff\xd9", "cut short"),
     "cut.png": (encoded("PNG")[:1500], "cut short"),
     "cut.tif": (encoded("TIFF")[:1500], ""),
     "cut.webp": (encoded("WEBP")[:700], ""),

@@ -213,6 +213,15 @@ def _chunk_or_segment(path: Path, content: bytes) -> None:
         path.write_bytes(data[:2] + segment + data[2:])
 
 
+def test_a_progressive_jpeg_without_its_last_scans_is_told(tmp_path: Path):
+    Image.fromarray(smooth()).save(tmp_path / "a.jpg", progressive=True)
+    whole = (tmp_path / "a.jpg").read_bytes()
+    assert images.decode(tmp_path / "a.jpg").notes == ()
+    (tmp_path / "a.jpg").write_bytes(whole[: whole.rindex(b"\xff\xda")] + b"\xff\xd9")
+    (note,) = images.decode(tmp_path / "a.jpg").notes
+    assert note.startswith("its last scans are missing")
+
+
 @pytest.mark.parametrize(
     ("suffix", "credentials", "trailer", "told"),
     [

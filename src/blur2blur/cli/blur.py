@@ -176,7 +176,7 @@ def _make_all(
                 write = prepare(pair)
             except InputError as error:
                 if str(error) not in failed:
-                    progress.console.print(f"[bold red]failed:[/] {escape(str(error))}")
+                    progress.console.print(f"[bold red]failed:[/] {escape(printable(error))}")
                 failed.add(str(error))
                 continue
             write()

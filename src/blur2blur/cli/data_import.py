@@ -59,7 +59,8 @@ def import_(
     new = importing.find_new(plan, out)
     if dry_run:
         for item in new:
-            typer.echo(f"{item.folder}\t{plan.label}/{item.name}\t{item.source}")
+            place, taken = f"{plan.label}/{item.name}", item.source
+            typer.echo(f"{item.folder}\t{showing.printable(place)}\t{showing.printable(taken)}")
     else:
         with showing.progress("copying" if copy else "linking", len(new)) as advance:
             importing.carry_out(plan, new, out, link=not copy, advance=advance)

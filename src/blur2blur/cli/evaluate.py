@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blur2blur.cli.account import print_account
-from blur2blur.showing import nested_progress
+from blur2blur.showing import nested_progress, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,18 +58,19 @@ def evaluate(
     evaluation.write(measured, folder)
     Console().print(_table(measured))
     for note in measured.notes:
-        typer.echo(note)
+        typer.echo(printable(note))
     for place in read:
         print_account("skipped", ((one.reason, one.path) for one in listing.find(place).skipped))
-    typer.echo(f"report: {folder / 'report.html'}")
+    typer.echo(f"report: {printable(folder / 'report.html')}")
     if measured.problems:
         typer.echo("not measured:", err=True)
         for problem in measured.problems:
-            typer.echo(f"  {problem}", err=True)
+            typer.echo(f"  {printable(problem)}", err=True)
         raise typer.Exit(1)
 
 
 def _table(report: "Report") -> "Table":
+    from rich.markup import escape
     from rich.table import Table
 
     from blur2blur.evaluation import SCORES, number
@@ -86,5 +87,5 @@ def _table(report: "Report") -> "Table":
         table.add_column(column.title, justify="right")
     for mean in report.means:
         cells = (number(getattr(mean, column.key), column.digits) for column in columns)
-        table.add_row(mean.method, *cells)
+        table.add_row(escape(printable(mean.method)), *cells)
     return table

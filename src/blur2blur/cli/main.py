@@ -1,5 +1,6 @@
 """Gathers the verbs; a user's mistake becomes one line and exit code 2."""
 
+import errno
 import getpass
 import io
 import logging
@@ -116,6 +117,12 @@ def guard(command: Callable[[], int | None]) -> None:
         sys.exit(130)
     except (Blur2BlurError, _UsageError, ImportError, OSError) as error:
         _fail(_explained(error))
+    except RuntimeError as error:
+        # which pathlib, before Python 3.13, makes of links that lead round in a circle
+        cause = error.__context__
+        if not isinstance(cause, OSError) or cause.errno != errno.ELOOP:
+            raise
+        _fail(_explained(cause))
 
 
 def _explained(error: Exception) -> str:

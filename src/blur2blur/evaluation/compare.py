@@ -19,6 +19,7 @@ from blur2blur.errors import Blur2BlurError, DataError, InputError, listed
 from blur2blur.evaluation.report import SCORES, Comparison, Score, write_report
 from blur2blur.files import refuse_file_in_the_way, write_text
 from blur2blur.inference.blur_extent import estimate_px, load_estimator
+from blur2blur.showing import printable
 from blur2blur.statistics import image_quality
 from blur2blur.tiling import Pixels
 
@@ -154,8 +155,9 @@ def measure(
 
 
 def _cell(text: str) -> str:
-    """Return text that a spreadsheet takes for text, not for a formula."""
-    return f"'{text}" if text[:1] in tuple("=+-@\t\r") else text
+    """Return text that a spreadsheet takes for text, not for a formula, and a terminal too."""
+    text = printable(text)
+    return f"'{text}" if text[:1] in tuple("=+-@") else text
 
 
 def write(

@@ -206,11 +206,14 @@ def _decode_png(data: bytes, kind: Kind) -> Decoded:
     if chunks.animated:
         refuse_animation()
     values: Values
-    if deep_png.is_deep(chunks.pixels):
+    if chunks.bit_depth == 16:
         values = deep_png.decode(chunks.pixels, chunks.key)
     else:
         with _pillow_image(chunks.pixels, kind) as image:
             image.load()
+            if image.mode == "L" and "transparency" in image.info:
+                # Pillow spreads grey of few bits over 255, but not the one grey that is clear
+                image.info["transparency"] *= 255 // ((1 << chunks.bit_depth) - 1)
             values = _values_of(image, None)[0]
     raster = Raster(
         values=values,

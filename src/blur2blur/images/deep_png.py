@@ -21,11 +21,6 @@ _BAND_ROWS = 256
 _PAETH = 4
 
 
-def is_deep(data: bytes) -> bool:
-    """Tell whether a PNG file has 16 bits per channel."""
-    return data[_BIT_DEPTH_AT : _BIT_DEPTH_AT + 1] == b"\x10"
-
-
 def decode(data: bytes, key: bytes | None) -> NDArray[np.uint16]:
     """Return `H W C`, 16 bits, in the order (grey|RGB)[alpha].
 

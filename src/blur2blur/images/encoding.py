@@ -65,7 +65,7 @@ def encode(
     grey = raster.values.shape[2] < 3
     raster = replace(raster, icc_profile=fitting_profile(raster.icc_profile, grey=grey))
     kind = KIND_OF[suffix]
-    notes = _left_out(kind, raster)
+    notes = raster.notes + _left_out(kind, raster)
     if tag is not None and kind in _MODERN:
         raster, more = _tagged(kind, raster, tag)
         notes += more

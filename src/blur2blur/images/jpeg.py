@@ -21,12 +21,17 @@ _APP0, _APP1, _APP2, _APP11, _APP13 = 0xE0, 0xE1, 0xE2, 0xEB, 0xED
 _COMMENT, _TABLES, _SCAN, _END = 0xFE, 0xDB, 0xDA, 0xD9
 _METADATA = frozenset({_APP1, _APP2, _APP11, _APP13, _COMMENT})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL = frozenset({0xC0, 0xC1})  # with codes of Huffman
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
 
 # A marker among compressed pixels: not a stuffed byte, a restart, or a filling byte.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _MOTION = re.compile(rb"(Camera:(?:MotionPhoto|MicroVideo)(?:=[\"']|>)\s*)1")
 _NO_TRAILER_BYTES = 64
+
+# Eight bytes of pixels that no code begins with. Behind whole pixels a decoder looks ahead at them;
+# where pixels are missing they run out, and it asks for more instead of painting the rest grey.
+_INSTEAD_OF_END = b"\xff\x00" * 8
 
 # Luminance table of ITU-T T.81, annex K.1, in zigzag order: its sum is all that is needed.
 _STANDARD_LUMINANCE_SUM = 3688
@@ -41,6 +46,7 @@ class Segments:
             where only the header was asked for.
         height, width: size as it lies in the file; 0 where it is not told.
         trailer: what stands behind the pixels.
+        lacks_scans: not all that a pixel is made of was there before the end.
     """
 
     pixels: bytes = b""
@@ -58,6 +64,7 @@ class Segments:
     gain_map: bool = False
     credentials: bool = False
     trailer: bytes = b""
+    lacks_scans: bool = False
 
     @property
     def icc_profile(self) -> bytes | None:
@@ -96,13 +103,19 @@ class Segments:
             notes.append(f"{len(self.trailer)} bytes behind its pixels were left out")
         if self.credentials:
             notes.append(CREDENTIALS_LEFT_OUT)
+        if self.lacks_scans:
+            notes.append("its last scans are missing (cut short?): it shows less than it had")
         return tuple(notes)
 
 
 def read_segments(data: bytes | mmap, *, with_pixels: bool = True) -> Segments:
-    """Read the segments before the pixels; what is cut off or unknown is passed over."""
+    """Read the segments before the pixels; what is cut off or unknown is passed over.
+
+    Of pixels that are cut short the end marker, if any, is taken away, so that decoders notice.
+    """
     found = Segments()
     kept, place = [data[:2]], 2
+    frame_marker, frame = 0, b""
     for marker, content, start in _segments(data):
         if marker in _METADATA:
             kept.append(data[place:start])
@@ -110,22 +123,47 @@ def read_segments(data: bytes | mmap, *, with_pixels: bool = True) -> Segments:
         _READERS.get(marker, _pass_over)(content, found)
         if marker in _FRAMES and len(content) >= 5:
             found.height, found.width = struct.unpack_from(">HH", content, 1)
+            frame_marker, frame = marker, content
     if with_pixels:
-        end = _end_of_pixels(data, place)
-        found.pixels = b"".join([*kept, data[place:end]])
+        end, scans = _end_of_pixels(data, place)
+        found.lacks_scans = _lacks_scans(frame, scans)
+        pixels = data[place:end]
+        if frame_marker in _SEQUENTIAL and len(scans) == 1 and not found.lacks_scans:
+            pixels = pixels.removesuffix(bytes([0xFF, _END])) + _INSTEAD_OF_END
+        found.pixels = b"".join([*kept, pixels])
         found.trailer = data[end:].strip(b"\x00")
     return found
 
 
-def _end_of_pixels(data: bytes | mmap, place: int) -> int:
-    """Return where the marker of the end was passed, searching from a segment's start on."""
+def _end_of_pixels(data: bytes | mmap, place: int) -> tuple[int, list[bytes]]:
+    """Return where the marker of the end was passed, and the headers of the scans before it.
+
+    Args:
+        data: the file.
+        place: start of a segment, from which on is searched.
+    """
+    scans: list[bytes] = []
     while found := _MARKER.search(data, place):
         marker, place = data[found.start() + 1], found.end()
         if marker == _END:
-            return place
+            return place, scans
         if marker not in _WITHOUT_LENGTH and place + 2 <= len(data):
-            place += max(2, int.from_bytes(data[place : place + 2], "big"))
-    return len(data)
+            length = max(2, int.from_bytes(data[place : place + 2], "big"))
+            if marker == _SCAN:
+                scans.append(data[place + 2 : place + length])
+            place += length
+    return len(data), scans
+
+
+def _lacks_scans(frame: bytes, scans: list[bytes]) -> bool:
+    """Tell whether some bits of some coefficient are in no scan (ITU-T T.81, B.2.3 and G.1.1.1)."""
+    missing = {(channel, at) for channel in frame[6::3] for at in range(64)}
+    for scan in scans:
+        channels = scan[1 : 1 + 2 * scan[0] : 2] if scan else b""
+        if len(scan) >= 4 + 2 * len(channels) and scan[-1] & 15 == 0:
+            held = range(scan[-3], scan[-2] + 1)
+            missing -= {(channel, at) for channel in channels for at in held}
+    return bool(missing)
 
 
 def _pass_over(content: bytes, found: Segments) -> None:

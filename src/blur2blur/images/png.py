@@ -16,6 +16,7 @@ _COLOUR_KINDS = frozenset({b"gAMA", b"cHRM", b"cICP", b"sRGB", b"mDCV", b"cLLI"}
 _PIXEL_KINDS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _MOST_UNPACKED_BYTES = 1 << 26
 _HEADER_END = 33  # signature 8, then the IHDR chunk: length 4, name 4, content 13, checksum 4
+_BIT_DEPTH_AT = 24
 _METRES_PER_INCH = 0.0254
 
 
@@ -48,6 +49,11 @@ class Chunks:
             return 0, 0
         width, height = struct.unpack_from(">II", self.pixels, len(SIGNATURE) + 8)
         return height, width
+
+    @property
+    def bit_depth(self) -> int:
+        """Bits per channel; 0 where the file ends before them."""
+        return int.from_bytes(self.pixels[_BIT_DEPTH_AT : _BIT_DEPTH_AT + 1])
 
     def metadata(self) -> Metadata:
         """Return what is neither EXIF nor profile."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from blur2blur.errors import InputError
 from blur2blur.images import metadata as carriers
-from blur2blur.images.kinds import SUFFIXES_OF
+from blur2blur.images.kinds import KIND_OF, SUFFIXES_OF
 from blur2blur.images.metadata import Metadata
 
 Values: TypeAlias = NDArray[np.uint8 | np.uint16]
@@ -117,7 +117,8 @@ def to_raster(path: Path, photograph: Photograph) -> Raster:
     """Round a photograph to the numbers that a file of that suffix will hold.
 
     Bit depth, alpha and one grey channel are kept where the format can: 16 bits in PNG, TIFF
-    and HEIC, alpha in those, WebP and AVIF. Values are clamped to [0, 1].
+    and HEIC, alpha in those, WebP and AVIF; a note says that alpha was left out. Values are clamped
+    to [0, 1].
 
     Raises:
         InputError: a suffix that is not in WRITTEN_SUFFIXES, values that are not finite.
@@ -149,6 +150,9 @@ def to_raster(path: Path, photograph: Photograph) -> Raster:
         icc_profile=photograph.icc_profile,
         metadata=photograph.metadata,
         compression=photograph.compression,
+        notes=()
+        if alpha is photograph.alpha
+        else (f"{KIND_OF[suffix]} has no place for transparency: left out",),
     )
 
 

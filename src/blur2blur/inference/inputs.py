@@ -62,7 +62,7 @@ def find(
         on_listed: told how many files have been listed, now and then.
 
     Raises:
-        InputError: an input that is empty or not there.
+        InputError: an input that is empty or not there, or a glob that is none.
         DataError: a folder that cannot be listed.
     """
     count = 0
@@ -118,10 +118,21 @@ def _split_glob(path: Path) -> tuple[Path, str]:
 
 
 def _of_glob(root: Path, pattern: str, advance: Callable[[], None]) -> listing.Listing:
-    """List what a glob stands for; folders that it also names are no files to account for."""
+    """List what a glob stands for; folders that it also names are no files to account for.
+
+    Raises:
+        InputError: ** in it is only a part of a name.
+    """
     taken: list[Path] = []
     skipped: list[Skipped] = []
-    for match in sorted(root.glob(pattern)):
+    try:
+        matches = sorted(root.glob(pattern))
+    except ValueError as error:
+        raise InputError(
+            f"{root / pattern}: ** stands for folders at any depth and is a part of its own, as in "
+            "trip/**/*.jpg"
+        ) from error
+    for match in matches:
         advance()
         if match.is_dir():
             continue

@@ -12,7 +12,7 @@ from blur2blur.cli.main import guard
 from blur2blur.errors import ConfigError, DataError
 from blur2blur.reference import weight_files
 from blur2blur.reference.parser import Options, choose_gpu, parse, run_folder_of
-from blur2blur.showing import progress_bars
+from blur2blur.showing import printable, progress_bars
 
 if TYPE_CHECKING:
     from blur2blur.evaluation import Report
@@ -58,7 +58,7 @@ def test(arguments: Sequence[str]) -> None:
     title = f"{options.text('name')}, {options.text('phase')}, {out.name.partition('_')[2]}"
     evaluation.write(report, out, page=_PAGE, title=title)
     for problem in report.problems:
-        typer.echo(f"not measured: {problem}", err=True)
+        typer.echo(f"not measured: {printable(problem)}", err=True)
     for mean in report.means:
         psnr, ssim = evaluation.number(mean.psnr_db, 2), evaluation.number(mean.ssim, 4)
         typer.echo(f"{mean.method}: PSNR {psnr}, SSIM {ssim}")

@@ -6,8 +6,10 @@ averaged weights, optimisers, what the validations gave and the losses since the
 log, and a resumed run is the uninterrupted one.
 """
 
+import logging
 import math
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -39,10 +41,17 @@ from blur2blur.weights.checkpoints import load_state, save_network, save_state
 from blur2blur.weights.headers import Header
 from blur2blur.weights.verdict import BEST, LAST
 
+_log = logging.getLogger(__name__)
+
 Progress = Callable[[int, dict[str, float]], None]
 
 # what loading into networks and optimisers raises where names, shapes or kinds differ
 _MISFITS = (LookupError, RuntimeError, ValueError, TypeError, AttributeError)
+# through it processes hand over batches; small in containers
+_SHARED_MEMORY = Path("/dev/shm")
+_AMPLE_BYTES = 1 << 30
+_BATCHES_OF_A_WORKER = 3  # one in the making, two waiting
+_LOCKS_BYTES = 1 << 16
 _STEP_FACTOR = 0.1
 _PLATEAU_FACTOR = 0.2
 _PLATEAU_VALIDATIONS = 5
@@ -116,6 +125,27 @@ def _cores() -> int:
     """Return how many cores this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _fitting_workers(task: Task) -> int:
+    """Return how many processes decode: as asked for, where cores and shared memory suffice."""
+    workers = min(task.workers, _cores())  # more than there are cores only wait for each other
+    if not workers or not _SHARED_MEMORY.is_dir():
+        return workers
+    free_bytes = shutil.disk_usage(_SHARED_MEMORY).free
+    if free_bytes >= _AMPLE_BYTES:
+        return workers
+    held = task.dataset[0].values()
+    sample_bytes = sum(each.nbytes for each in held if isinstance(each, Tensor))
+    worker_bytes = _BATCHES_OF_A_WORKER * task.batch_size * sample_bytes + _LOCKS_BYTES
+    fitting = free_bytes // worker_bytes
+    if fitting < workers:
+        _log.warning(
+            "%s has only %d kB free, so that %d processes decode instead of %d; give it more to be "
+            "quicker (docker run --shm-size=1g)",
+            *(_SHARED_MEMORY, free_bytes // 1024, fitting, workers),
+        )
+    return min(fitting, workers)
 
 
 def _ignore_interrupts(_worker: int) -> None:
@@ -263,8 +293,7 @@ def train(
         rank=fabric.global_rank,
         ranks=fabric.world_size,
     )
-    # more than there are cores only wait for each other
-    workers = min(task.workers, _cores())
+    workers = _fitting_workers(task)
     loader = DataLoader(
         task.dataset,
         batch_size=task.batch_size,

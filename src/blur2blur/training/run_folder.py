@@ -99,13 +99,10 @@ def refuse_other_run(
             notice = "%s: %d steps become %d, at the learning rates of a run that long"
             _log.warning(notice, folder, old, new)
         elif key not in _MAY_CHANGE - fixed:
-            way = "repeat its settings to resume it"
+            way = "repeat its settings to resume it, or choose another --out"
             if key == "run.steps":
-                way += f", begin from its weights with --set init={folder / LAST}"
-            raise ConfigError(
-                f"{folder} holds a run with {key} = {old!r}, not {new!r}; {way}, or choose another "
-                "--out"
-            )
+                way += f" and begin from its weights with --set init={folder / LAST}"
+            raise ConfigError(f"{folder} holds a run with {key} = {old!r}, not {new!r}; {way}")
 
 
 def create(folder: Path, run: Mapping[str, Any]) -> None:
@@ -127,7 +124,10 @@ def _differences(
 
 
 class RunLog:
-    """Scalars to `log.jsonl` and a logger; lines past the resumed step are cut off."""
+    """Scalars to `log.jsonl` and a logger; lines past the resumed step are cut off.
+
+    Of a run that begins anew all are.
+    """
 
     def __init__(self, folder: Path, *, first_step: int, logger: str = "tensorboard") -> None:
         """Open the logs for appending from `first_step`; `logger` as in the settings of a run.
@@ -140,7 +140,7 @@ class RunLog:
         if self._path.exists():
             # a crash of the machine may have left any bytes
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
-            kept = [line for line in lines if 0 <= _step_of(line) <= first_step]
+            kept = [line for line in lines if first_step and 0 <= _step_of(line) <= first_step]
             write_text(self._path, "".join(f"{line}\n" for line in kept))
         with explained_writing(self._path):
             self._logger = _logger(logger, folder, first_step=first_step)

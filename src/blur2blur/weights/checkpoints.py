@@ -237,9 +237,9 @@ def _refuse_packed(path: Path) -> None:
     size_bytes = path.stat().st_size
     if size_bytes > _MOST_BYTES:
         raise CheckpointError(f"{path} has {size_bytes} bytes; the limit is {_MOST_BYTES}")
-    if not zipfile.is_zipfile(path):
-        return
     try:
+        if not zipfile.is_zipfile(path):  # which itself fails on some damage
+            return
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError) as error:

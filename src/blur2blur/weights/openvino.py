@@ -1,6 +1,7 @@
 """Graphs of weight files run by OpenVINO on a CPU."""
 
 import os
+import re
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -16,6 +17,8 @@ from blur2blur.weights.quiet_openvino import load_openvino
 
 Values = NDArray[np.float32]
 
+# "Exception from src/core/model.cpp:84:", "/onnxruntime_src/onnxruntime/core/common.h:81 "
+_PLACE_IN_SOURCE = re.compile(r"(?:(?:Exception from|failed at) )?\S+\.(?:cpp|cc|hpp|h):\d+:? ?")
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -45,10 +48,15 @@ def load(graph: Graph, weights: Weights, precision: str) -> Callable[[Values], V
     except KeyError as error:
         raise CheckpointError(f"the graph asks for weights {error} that are not there") from error
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = (str(error).strip() or "no reason given").splitlines()[-1]
-        raise CheckpointError(f"graph and weights do not fit: {reason}") from error
+        raise CheckpointError(f"graph and weights do not fit: {reason_of(error)}") from error
     run = runner(compiled)
     return lambda images: run(np.ascontiguousarray(images, np.float32))[0]
+
+
+def reason_of(error: Exception) -> str:
+    """Return one line of what a runtime raised, without the places in the runtime's own source."""
+    told = _PLACE_IN_SOURCE.sub("", str(error)).splitlines()
+    return next((line.strip() for line in reversed(told) if line.strip()), type(error).__name__)
 
 
 def compile_model(model: Any, precision: str) -> Any:  # noqa: ANN401 (openvino is hardly typed)

@@ -98,7 +98,7 @@ def unpacked_bytes(parts: Sequence[Path]) -> int:
         try:
             with zipfile.ZipFile(file) as archive:
                 return sum(member.file_size for member in archive.infolist())
-        except (zipfile.BadZipFile, UnicodeDecodeError):
+        except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError):
             return 0
 
 

@@ -102,7 +102,8 @@ def load(path: Path, *, role: str | None = None, alone: bool = True) -> Exported
         try:
             return opened.run(np.ascontiguousarray(images, np.float32))
         except Exception as error:
-            raise CheckpointError(f"{path} fails on {images.shape}: {_line(error)}") from error
+            reason = openvino.reason_of(error)
+            raise CheckpointError(f"{path} fails on {images.shape}: {reason}") from error
 
     return Exported(header=opened.header, runtime=opened.runtime, run=run)
 
@@ -125,7 +126,7 @@ def _open_onnx(path: Path) -> _Opened:
     with _damage(path):
         refuse_onnx(onnx.load_model(path, load_external_data=False))
         session: Any = onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
+            path, options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
         told = session.get_modelmeta().custom_metadata_map.get(HEADER_KEY)
         inputs = [port.name for port in session.get_inputs()]
@@ -189,8 +190,4 @@ def _damage(path: Path) -> Generator[None]:
     try:
         yield
     except Exception as error:
-        raise CheckpointError(f"{path} is damaged: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} is damaged: {openvino.reason_of(error)}") from error

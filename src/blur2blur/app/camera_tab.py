@@ -12,7 +12,7 @@ from blur2blur import extras, images
 from blur2blur.app import cameras, deblurring, words
 from blur2blur.app.cameras import Kind, Progress, Sorting
 from blur2blur.app.deblur_tab import camera_choices
-from blur2blur.app.parts import COMPUTE, PRIVATE, Room, explained, teller
+from blur2blur.app.parts import AT_ONCE, COMPUTE, PRIVATE, Room, explained, teller
 from blur2blur.errors import DataError
 
 _POLL_S = 2.0
@@ -106,6 +106,7 @@ def build(
                 buttons=["fullscreen"],
                 elem_id="sheet",
             )
+        before_after = gr.DownloadButton(words.SAVE_PAGE, visible=False, elem_id="before-after")
         with gr.Accordion(words.DETAILS, open=False):
             curve = gr.LinePlot(x="step", y="dB", color="camera", title=words.CURVE, height=260)
             numbers = gr.Markdown()
@@ -211,6 +212,10 @@ def build(
             another: gr.Button(visible=not at.running),
             seen: gr.Column(visible=at.sheet is not None),
             sheet: str(at.sheet) if at.sheet else None,
+            before_after: gr.DownloadButton(
+                value=str(at.before_after) if at.before_after else None,
+                visible=at.before_after is not None,
+            ),
             curve: _curve(at, called),
             numbers: words.verdict_details(at.verdict) if at.verdict else "",
             camera_list: gr.Dropdown(camera_choices(room)),
@@ -240,12 +245,12 @@ def build(
         another,
         seen,
         sheet,
+        before_after,
         curve,
         numbers,
+        camera_list,
     ]
-    watched.append(camera_list)
     shown = [told, *sheets.values()]
-    quiet: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
     sort.click(
         sort_them,
         [drop, folder],
@@ -256,7 +261,7 @@ def build(
         **PRIVATE,
     )
     for kind, each in sheets.items():
-        each.select(mover(kind), [sorting, small, clicks], [sorting, *shown], **quiet)
+        each.select(mover(kind), [sorting, small, clicks], [sorting, *shown], **AT_ONCE)
     teach.click(
         begin,
         [sorting, name, linked],
@@ -264,11 +269,11 @@ def build(
         show_progress_on=[minutes],
         **PRIVATE,
     )
-    timer.tick(poll, [mine, running], watched, **quiet)
-    page.load(state, [mine], watched, **quiet)
-    stop.click(halt, [mine], None, **quiet)
-    resume.click(go_on, [mine], watched, **quiet)
-    another.click(lambda: _NOBODY, None, [mine], **quiet).then(state, [mine], watched, **quiet)
+    timer.tick(poll, [mine, running], watched, **AT_ONCE)
+    page.load(state, [mine], watched, **AT_ONCE)
+    stop.click(halt, [mine], None, **AT_ONCE)
+    resume.click(go_on, [mine], watched, **AT_ONCE)
+    another.click(lambda: _NOBODY, None, [mine], **AT_ONCE).then(state, [mine], watched, **AT_ONCE)
 
 
 def _status(name: str, at: Progress) -> str:

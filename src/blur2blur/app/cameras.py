@@ -90,6 +90,7 @@ class Progress:
         curve: (step, dB) of every validation so far; the first is what it began from.
         sheet: her own photographs before, with the generic and with the own converter.
         verdict: whether it helped, at the end.
+        before_after: the page of her own photographs, at the end.
         problem: why it ended early, in words; else empty.
     """
 
@@ -100,6 +101,7 @@ class Progress:
     curve: tuple[tuple[int, float], ...] = ()
     sheet: Path | None = None
     verdict: Verdict | None = None
+    before_after: Path | None = None
     problem: str = ""
 
 
@@ -235,6 +237,7 @@ class Cameras:
         lines, steps = _log(run), _steps(run)
         step = int(lines[-1]["step"]) if lines else 0
         sheets = sorted((run / "samples").glob("*.png"))
+        page = run / api.OWN_PHOTOGRAPHS / api.REPORT
         try:
             told = None if running else verdict.read(run)
         except Blur2BlurError:
@@ -251,6 +254,7 @@ class Cameras:
             ),
             sheet=sheets[-1] if sheets else None,
             verdict=told,
+            before_after=page if told and page.is_file() else None,
             problem="" if running or told else self._problem(name),
         )
 

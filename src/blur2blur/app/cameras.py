@@ -148,7 +148,7 @@ class Cameras:
             InputError: the disk is full.
         """
         folder = zoo.camera_folder(name)
-        if folder is None or name.lower() in ("none", "default"):
+        if folder is None or name.lower() in (zoo.NONE, zoo.DEFAULT):
             raise ConfigError(words.BAD_NAME)
         if folder.exists():
             raise ConfigError(words.name_taken(name))

@@ -118,7 +118,7 @@ def build(room: Room) -> gr.Dropdown:
         work = deblurring.deblur(
             session,
             uploads,
-            converter=None if without else converter,
+            converter=zoo.NONE if without else converter,
             tell=tell,
             scale=size,
             everything=sharp_too,
@@ -245,7 +245,7 @@ def _build_api(room: Room) -> None:
             (result,) = deblurring.deblur(
                 session,
                 [upload],
-                converter=None if name == "none" else name,
+                converter=name,
                 tell=lambda part, what: None,
             )
             if result.output is None:

@@ -74,7 +74,7 @@ def deblur(
     session: Session,
     uploads: Sequence[str],
     *,
-    converter: str | None,
+    converter: str,
     tell: Tell,
     scale: str = "1",
     everything: bool = False,
@@ -84,7 +84,7 @@ def deblur(
     Args:
         session: whose photographs they are.
         uploads: paths of uploaded files.
-        converter: name of a converter; None for none.
+        converter: name of a converter, or none.
         tell: how far it is.
         scale: as `Pipeline`.
         everything: deblur photographs that are sharp already, too.
@@ -156,13 +156,13 @@ class _Clock:
         self._tell(done / self._count, words.progress(number, self._count, name, left_s))
 
 
-def pipeline_of(converter: str | None, scale: str) -> Pipeline:
+def pipeline_of(converter: str, scale: str) -> Pipeline:
     """Return the pipeline of a converter by name; of the last two, the one in memory.
 
     Raises:
         CheckpointError: there is no such converter.
     """
-    if converter is None:
+    if converter == zoo.NONE:
         return _pipeline(None, scale, 0)
     path = zoo.resolve(converter, role="converter")
     return _pipeline(str(path), scale, path.stat().st_mtime_ns)

@@ -228,9 +228,9 @@ def test_several_are_a_zip_and_bad_files_are_told_of(open_page, photographs, sho
 
 
 def test_stop_keeps_what_is_finished(open_page, photographs, shots, temporary):
-    """Pressed while seventy photographs are under way; who leaves meanwhile leaves nothing."""
+    """Pressed while three dozen photographs are under way; who leaves meanwhile leaves nothing."""
     page = open_page()
-    drop(page, *sorted((photographs / "camera").glob("*")) * 6)
+    drop(page, *sorted((photographs / "camera").glob("*")) * 3)
     page.locator("#start").click()
     page.locator("#status").get_by_text("finished").wait_for()
     page.screenshot(path=shots / "desktop-6-running.png", full_page=True)
@@ -242,7 +242,7 @@ def test_stop_keeps_what_is_finished(open_page, photographs, shots, temporary):
     def folders() -> set[Path]:
         return {path for path in temporary.glob("blur2blur-app-*/*") if len(path.name) == 32}
 
-    (mine,) = (folder for folder in folders() if len(list(folder.rglob("*.png"))) > 70)
+    (mine,) = (folder for folder in folders() if len(list(folder.rglob("*.png"))) > 36)
     page.locator("#start").click()
     page.locator("#status").get_by_text("2 finished").wait_for()
     page.context.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,6 +193,23 @@ def test_a_camera_that_cannot_be_learned_leaves_nothing(room: Room, tmp_path: Pa
     with pytest.raises(DataError, match="96 px"):
         room.cameras.create("mine", sorting, link=False, advance=lambda: None)
     assert not (tmp_path / "cameras" / "mine").exists()
+
+
+def test_a_training_stops_though_it_lost_the_ctrl_c(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As one that is importing libraries may; whoever looks at it asks again."""
+    deaf = "import signal, time; signal.signal(2, signal.SIG_IGN); open('deaf', 'w'); "
+    monkeypatch.setattr(cameras, "_MAIN", deaf + "time.sleep(600)")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cameras" / "phone").mkdir(parents=True)
+    room.cameras.start("phone")
+    while not (tmp_path / "deaf").exists():
+        time.sleep(0.1)
+    room.cameras.stop("phone")
+    while (at := room.cameras.progress("phone")).running:
+        time.sleep(0.1)
+    assert at.problem == ""
 
 
 def test_words_of_errors_name_the_visitors_file():

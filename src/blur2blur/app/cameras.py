@@ -33,6 +33,7 @@ _TRIAL_PX = 384
 _MINUTES_PER_TRIAL_SECOND = 4.0  # of one core of an AMD EPYC, where teaching takes four minutes
 _PHOTOGRAPHS, _KEY, _OUTPUT = "photographs", "key", "training.txt"
 _SIDES: Mapping[str, Kind] = {"trainA": "blurry", "trainB": "sharp", "left out": "left out"}
+_STOPPED = (0, 130, 143, -signal.SIGINT, -signal.SIGTERM)
 _MAIN = "from blur2blur.cli.main import main; main()"
 
 
@@ -105,11 +106,12 @@ class Progress:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Running:
     process: "subprocess.Popen[bytes]"
     start_s: float
     first_step: int
+    stopping: bool = False
 
 
 class Cameras:
@@ -217,7 +219,11 @@ class Cameras:
     def stop(self, name: str) -> None:
         """Stop a training after its step; what it has learned is kept."""
         if self._alive(name):
-            self._running[name].process.send_signal(signal.SIGINT)
+            # a Ctrl-C while libraries are imported may be lost in them, a second one loses the
+            # step: from then on it is asked otherwise, which may be said twice
+            asked = self._running[name].stopping
+            self._running[name].process.send_signal(signal.SIGTERM if asked else signal.SIGINT)
+            self._running[name].stopping = True
 
     def close(self) -> None:
         """Stop whatever runs, and wait for it."""
@@ -234,6 +240,8 @@ class Cameras:
     def progress(self, name: str) -> Progress:
         """Return where the training of a camera stands."""
         run, running = _folder(name) / zoo.RUN, self._alive(name)
+        if running and self._running[name].stopping:
+            self.stop(name)
         lines, steps = _log(run), _steps(run)
         step = int(lines[-1]["step"]) if lines else 0
         sheets = sorted((run / "samples").glob("*.png"))
@@ -270,7 +278,7 @@ class Cameras:
     def _problem(self, name: str) -> str:
         """Return what the training said last, where it ended by a mistake."""
         running = self._running.get(name)
-        if running is None or running.process.returncode in (0, 130, -signal.SIGINT):
+        if running is None or running.process.returncode in _STOPPED:
             return ""
         try:
             text = (_folder(name) / _OUTPUT).read_text(encoding="utf-8", errors="replace")

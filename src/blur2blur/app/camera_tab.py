@@ -177,6 +177,7 @@ def build(
         found: Sorting,
         called: str,
         link: bool,
+        request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 (so Gradio finds it)
     ) -> Updates:
         done = 0
@@ -190,9 +191,9 @@ def build(
             key, notes = room.cameras.create(called.strip(), found, link=link, advance=advance)
             room.cameras.start(called.strip())
         own = {"name": called.strip(), "key": key}
-        return {mine: own, hints: "\n".join(f"- {note}" for note in notes), **state(own)}
+        return {mine: own, hints: "\n".join(f"- {note}" for note in notes), **state(own, request)}
 
-    def state(own: dict[str, str]) -> Updates:
+    def state(own: dict[str, str], request: gr.Request) -> Updates:
         """Return what the page shows of the camera that this browser teaches."""
         called = own.get("name", "")
         if not room.cameras.owns(called, own.get("key", "")):
@@ -201,7 +202,7 @@ def build(
                 teaching: gr.Column(visible=False),
                 running: False,
             }
-        at = room.cameras.progress(called)
+        at, session = room.cameras.progress(called), room.session(request)
         return {
             giving: gr.Column(visible=False),
             teaching: gr.Column(visible=True),
@@ -211,9 +212,9 @@ def build(
             resume: gr.Button(visible=not at.running and at.verdict is None),
             another: gr.Button(visible=not at.running),
             seen: gr.Column(visible=at.sheet is not None),
-            sheet: str(at.sheet) if at.sheet else None,
+            sheet: session.lend(at.sheet) if at.sheet else None,
             before_after: gr.DownloadButton(
-                value=str(at.before_after) if at.before_after else None,
+                value=session.lend(at.before_after) if at.before_after else None,
                 visible=at.before_after is not None,
             ),
             curve: _curve(at, called),
@@ -221,19 +222,19 @@ def build(
             camera_list: gr.Dropdown(camera_choices(room)),
         }
 
-    def poll(own: dict[str, str], was_running: bool) -> Updates:
+    def poll(own: dict[str, str], was_running: bool, request: gr.Request) -> Updates:
         # always asked: a timer that is made inactive and then active again does not tick
-        return state(own) if was_running else {running: gr.skip()}
+        return state(own, request) if was_running else {running: gr.skip()}
 
     def halt(own: dict[str, str]) -> None:
         if room.cameras.owns(own["name"], own["key"]):
             room.cameras.stop(own["name"])
 
-    def go_on(own: dict[str, str]) -> Updates:
+    def go_on(own: dict[str, str], request: gr.Request) -> Updates:
         with explained():
             if room.cameras.owns(own["name"], own["key"]):
                 room.cameras.start(own["name"])
-        return state(own)
+        return state(own, request)
 
     watched: list[Any] = [
         giving,

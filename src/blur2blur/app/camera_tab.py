@@ -224,7 +224,8 @@ def build(
 
     def poll(own: dict[str, str], was_running: bool, request: gr.Request) -> Updates:
         # always asked: a timer that is made inactive and then active again does not tick
-        return state(own, request) if was_running else {running: gr.skip()}
+        # one that was sent before the browser had heard of the camera begun here knows of none yet
+        return state(own, request) if was_running and own["name"] else {running: gr.skip()}
 
     def halt(own: dict[str, str]) -> None:
         if room.cameras.owns(own["name"], own["key"]):

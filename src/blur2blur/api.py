@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 REPORT = "report.html"
+OWN_PHOTOGRAPHS = "own_photographs"
+_MOST_OWN = 8
 
 
 def _quiet(what: str, done: int, total: int | None) -> None: ...
@@ -196,6 +198,40 @@ def train(
     from blur2blur.training import launch
 
     return launch.train(task, Path(data), Path(out), preset, overrides, on_step)
+
+
+def try_on_own_photographs(
+    data: str | Path, run: str | Path, *, on_progress: Progress = _quiet
+) -> Path:
+    """Deblur some of a camera's blurry photographs with what was learned of it.
+
+    Args:
+        data: folder of the photographs; those of testA are taken, without it those of trainA, at
+            most 8.
+        run: the converter's run folder; receives them in own_photographs.
+        on_progress: as `deblur_folder`.
+
+    Returns:
+        The page of them before and after.
+
+    Raises:
+        DataError, InputError, CheckpointError: as `deblur_folder`, or there are no photographs.
+    """
+    from blur2blur.data.folders import layout
+
+    found = layout.find(Path(data))
+    blurry = found.test_blurry or found.require("trainA")
+    apart = list({path.stem.casefold(): path for path in blurry}.values())  # results lie together
+    out = Path(run) / OWN_PHOTOGRAPHS
+    deblur_folder(
+        apart[:: -(-len(apart) // _MOST_OWN)],
+        out,
+        pipeline=Pipeline(converter=run),
+        everything=True,
+        report=True,
+        on_progress=on_progress,
+    )
+    return out / REPORT
 
 
 def simulate(

@@ -11,15 +11,17 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
+from PIL import Image
 
 from blur2blur import api, images, tensors
 from blur2blur.app import words
@@ -35,15 +37,17 @@ TRAINING = [
     "run.samples_every=2", "run.precision=32-true", "simulated.compared=8", "data.crop_px=64",
     "data.validation_crops=2", "data.batch_size=1",
 ]  # fmt: skip
-TIMEOUT_MS = 120_000  # of a machine that others use too
+TIMEOUT_MS = 600_000  # ends a test that hangs; a busy machine may take long over what works
 LIMIT_BYTES = 2_000_000
+WAITING = 8
 DOCUMENT = Path(__file__).parents[2] / "docs/app.md"
 
 
 SERVE = f"""
 from blur2blur.app.limits import Limits
 from blur2blur.app.serve import Server
-server = Server(limits=Limits(file_bytes={LIMIT_BYTES}, pixels=1_000_000), training={TRAINING})
+limits = Limits(file_bytes={LIMIT_BYTES}, pixels=1_000_000, waiting={WAITING})
+server = Server(limits=limits, training={TRAINING})
 print(server.url, flush=True)
 try:
     server.wait()
@@ -223,11 +227,10 @@ def test_several_are_a_zip_and_bad_files_are_told_of(open_page, photographs, sho
     page.screenshot(path=shots / "desktop-5-too-large.png", full_page=True)
 
 
-@pytest.mark.slow  # by itself it passes; after the others, on two cores, not always in time
 def test_stop_keeps_what_is_finished(open_page, photographs, shots, temporary):
-    """Pressed while seventy photographs are under way; who leaves leaves nothing behind."""
+    """Pressed while three dozen photographs are under way; who leaves meanwhile leaves nothing."""
     page = open_page()
-    drop(page, *sorted((photographs / "camera").glob("*")) * 6)
+    drop(page, *sorted((photographs / "camera").glob("*")) * 3)
     page.locator("#start").click()
     page.locator("#status").get_by_text("finished").wait_for()
     page.screenshot(path=shots / "desktop-6-running.png", full_page=True)
@@ -239,17 +242,22 @@ def test_stop_keeps_what_is_finished(open_page, photographs, shots, temporary):
     def folders() -> set[Path]:
         return {path for path in temporary.glob("blur2blur-app-*/*") if len(path.name) == 32}
 
-    (mine,) = (folder for folder in folders() if len(list(folder.rglob("*.png"))) > 70)
+    (mine,) = (folder for folder in folders() if len(list(folder.rglob("*.png"))) > 36)
+    page.locator("#start").click()
+    page.locator("#status").get_by_text("2 finished").wait_for()
     page.context.close()
-    for _ in range(100):
+    other = open_page()
+    for _ in range(TIMEOUT_MS // 200):
         if mine not in folders():
-            return
-        time.sleep(0.2)
-    raise AssertionError("the files of a visitor who left are still there")
+            break
+        other.wait_for_timeout(200)
+    assert mine not in folders()
+    drop(other, photographs / "the cat.jpg")
+    other.locator("#start").click()
+    other.locator("#about").get_by_text("the cat.jpg").wait_for()
 
 
-@pytest.mark.slow  # likewise
-def test_a_camera_is_taught_and_found_again(open_page, photographs, cameras, shots):
+def test_a_camera_is_taught_and_found_again(open_page, photographs, cameras, shots, tmp_path):
     """Sorted, corrected by a click, trained to the end over a reload; then it is in the list."""
     page, other = open_page(), open_page()
     page.get_by_role("tab", name=words.TAB_CAMERA).click()
@@ -278,11 +286,15 @@ def test_a_camera_is_taught_and_found_again(open_page, photographs, cameras, sho
     page.reload()
     page.get_by_role("tab", name=words.TAB_CAMERA).click()
     page.locator("#resume").click()
-    page.locator("#training").get_by_text("help").first.wait_for(timeout=2 * TIMEOUT_MS)
+    page.locator("#training").get_by_text("help").first.wait_for()
     page.locator("#sheet img").wait_for()
     page.get_by_role("button", name=words.DETAILS).last.click()
     page.wait_for_timeout(1000)
     page.screenshot(path=shots / "desktop-10-verdict.png", full_page=True)
+    with page.expect_download() as download:
+        page.locator("#before-after").click()
+    download.value.save_as(tmp_path / "page.html")
+    assert "00000.png" in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert verdict.read(cameras / "my phone" / "run") is not None
     page.get_by_role("tab", name=words.TAB_DEBLUR).click()
     page.locator("#camera input").click()
@@ -291,6 +303,62 @@ def test_a_camera_is_taught_and_found_again(open_page, photographs, cameras, sho
     other.get_by_role("tab", name=words.TAB_CAMERA).click()
     other.locator("#camera-drop").wait_for()
     assert not other.locator("#training").is_visible()
+
+
+def test_a_clip_is_shown_and_what_cannot_be_read_is_told_of(
+    open_page, photographs, shots, tmp_path
+):
+    """A clip beside an animation and a clip that is none: chosen in turn, and played."""
+    made_clips = pytest.importorskip("made_clips")
+    frames = [Image.open(photographs / "camera" / f"blurry{number}.png") for number in range(2)]
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "none.mp4").write_bytes(b"no clip")
+    page = open_page()
+    drop(page, made_clips.make(tmp_path / "clip.mp4"), *tmp_path.glob("[mn]*.*"))
+    page.locator("#start").click()
+    page.locator("#about").get_by_text("clip.mp4").wait_for()
+    page.wait_for_function("document.querySelector('#clip video')?.readyState >= 2")
+    status = page.locator("#status").inner_text()
+    assert "2 finished" in status
+    assert "none.mp4 could not be done" in status
+    page.screenshot(path=shots / "desktop-11-clip.png", full_page=True)
+    page.locator("#results button.thumbnail-item").nth(1).click()
+    page.locator("#about").get_by_text("moves.gif").wait_for()
+    page.locator("#look img").first.wait_for()
+    page.screenshot(path=shots / "desktop-12-animation.png", full_page=True)
+
+
+def test_those_beyond_the_line_get_one_notice(open_page, url, photographs, shots):
+    """The line is filled by programs; who comes then is told, in the page and by the client."""
+    from gradio_client import Client, handle_file
+
+    page = open_page()
+    drop(page, photographs / "the cat.jpg")
+    noticed, refused = Event(), set[str]()
+
+    def keep_asking(client: Client) -> None:
+        while not noticed.is_set():
+            try:
+                client.predict(
+                    handle_file(photographs / "the cat.jpg"), "none", 1.0, api_name="/deblur"
+                )
+            except Exception as error:  # noqa: BLE001 (whatever the client raises)
+                refused.add(str(error))
+
+    clients = [Client(url, verbose=False) for _ in range(2)]
+    with ThreadPoolExecutor(2 * WAITING) as pool:
+        for number in range(2 * WAITING):
+            pool.submit(keep_asking, clients[number % 2])
+        try:
+            while not (notices := page.locator(".toast-body").all_inner_texts()):
+                page.locator("#start").click()  # again, where a place was free for a moment
+                page.wait_for_timeout(500)
+            page.screenshot(path=shots / "desktop-13-queue-full.png", full_page=True)
+        finally:
+            noticed.set()
+    (notice,) = notices
+    assert "busy" in notice
+    assert "Queue is full! Please try again." in refused
 
 
 def test_a_program_is_answered_as_documented(url, photographs, tmp_path):

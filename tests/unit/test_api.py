@@ -1,5 +1,6 @@
 """What the verbs do, as functions: what they return and tell while they work."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import skimage.data
 from PIL import Image
 
 import blur2blur
-from blur2blur import Pipeline
+from blur2blur import Pipeline, api
 from blur2blur.errors import ConfigError
+from blur2blur.weights import zoo
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,20 @@ def test_a_folder_is_deblurred_as_the_command_does_it(photographs: Path, tmp_pat
     assert any(what == "0.png" for what, _, _ in told)
     alone = np.asarray(Pipeline()(photographs / "0.png"))
     np.testing.assert_array_equal(np.asarray(Image.open(done.photographs[0])), alone)
+
+
+def test_what_was_learned_is_tried_on_some_of_the_own_photographs(tmp_path: Path):
+    """At most eight, here of those that have names of their own, with the weights of the run."""
+    shutil.copy(zoo.resolve("generic-small", role="converter"), tmp_path / "best.safetensors")
+    whole = Image.fromarray(skimage.data.astronaut())
+    for index in range(18):
+        path = tmp_path / "data" / "trainA" / str(index % 2) / f"{index // 2}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole.crop((20 * index, 0, 20 * index + 64, 64)).save(path)
+    page = api.try_on_own_photographs(tmp_path / "data", tmp_path)
+    assert page == tmp_path / "own_photographs" / "report.html"
+    assert len(list(page.parent.rglob("*.png"))) == 5  # every second of nine
+    assert page.read_text(encoding="utf-8").count("<figure") == 5
 
 
 def test_bars_take_what_functions_tell(photographs: Path, tmp_path: Path):

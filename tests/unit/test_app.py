@@ -1,6 +1,8 @@
 """The page without a browser: what it lets in, keeps apart and refuses."""
 
 import asyncio
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from blur2blur.app import cameras, deblurring, sessions, words
+from blur2blur.app import cameras, deblurring, sessions, shortcut, words
 from blur2blur.app.cameras import Cameras, Sorting
 from blur2blur.app.limits import Gate, Limits
 from blur2blur.app.sessions import Sessions, shown_name
 from blur2blur.errors import ConfigError, DataError, InputError
+from blur2blur.weights import zoo
 
 
 @dataclass
@@ -66,6 +69,51 @@ def test_visitors_are_apart_and_leave_nothing(room: Room):
 @pytest.mark.parametrize("name", ["../../etc/passwd", "<img src=x>.png", "a\x00b.jpg", ".htaccess"])
 def test_shown_names_are_only_names(name: str):
     assert not set(shown_name(name)) & set("/\\<>\x00")
+
+
+def test_a_sharp_photograph_is_left_as_it_is_unless_asked(tmp_path: Path):
+    """As the command does: the same file to take away."""
+    data = pytest.importorskip("skimage.data")
+    (tmp_path / sessions.UPLOADS).mkdir()
+    session = Sessions(tmp_path, Limits()).of("one")
+    upload = session.uploads / "sharp.png"
+    Image.fromarray(data.coffee()).save(upload)
+
+    def result(*, everything: bool) -> deblurring.Result:
+        (only,) = deblurring.deblur(
+            session,
+            [str(upload)],
+            converter=zoo.DEFAULT_CONVERTER,
+            everything=everything,
+            tell=lambda part, what: None,
+        )
+        return only
+
+    left, done = result(everything=False), result(everything=True)
+    assert left.left_sharp
+    assert left.output is not None
+    assert left.output.read_bytes() == upload.read_bytes()
+    assert not done.left_sharp
+    assert done.output is not None
+    assert done.output.read_bytes() != upload.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="desktop entries are of Linux")
+def test_a_shortcut_quotes_the_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The value is the one that gio started on a Debian desktop, and the specification's rule."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", r'/my $programs/"b`\/python')
+    path = shortcut.install()
+    assert path == tmp_path / "applications" / "blur2blur.desktop"
+    (line,) = [each for each in path.read_text().splitlines() if each.startswith("Exec=")]
+    quoted = r'/my \\$programs/\\"b\\`\\\\/python'
+    assert line == f'Exec="{quoted}" -m blur2blur app'
+
+
+def test_a_shortcut_elsewhere_is_refused_in_words(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(ConfigError, match="-m blur2blur app"):
+        shortcut.install()
 
 
 def test_names_in_a_zip_differ(room: Room):
@@ -145,6 +193,23 @@ def test_a_camera_that_cannot_be_learned_leaves_nothing(room: Room, tmp_path: Pa
     with pytest.raises(DataError, match="96 px"):
         room.cameras.create("mine", sorting, link=False, advance=lambda: None)
     assert not (tmp_path / "cameras" / "mine").exists()
+
+
+def test_a_training_stops_though_it_lost_the_ctrl_c(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As one that is importing libraries may; whoever looks at it asks again."""
+    deaf = "import signal, time; signal.signal(2, signal.SIG_IGN); open('deaf', 'w'); "
+    monkeypatch.setattr(cameras, "_MAIN", deaf + "time.sleep(600)")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cameras" / "phone").mkdir(parents=True)
+    room.cameras.start("phone")
+    while not (tmp_path / "deaf").exists():
+        time.sleep(0.1)
+    room.cameras.stop("phone")
+    while (at := room.cameras.progress("phone")).running:
+        time.sleep(0.1)
+    assert at.problem == ""
 
 
 def test_words_of_errors_name_the_visitors_file():

@@ -273,6 +273,7 @@ def test_the_pair_that_ships_is_the_default() -> None:
     image = _noise(40, 40)
     named = Pipeline(zoo.DEFAULT_DEBLURRER, zoo.DEFAULT_CONVERTER, device="cpu", precision="fp32")
     assert np.array_equal(pipeline(image), named(image))
+    assert not Pipeline(converter=zoo.NONE, device="cpu", precision="fp32").converts
     # for another deblurrer no converter is made up
     assert not _pipeline(Affine(1.0)).converts
 

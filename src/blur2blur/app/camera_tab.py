@@ -12,7 +12,7 @@ from blur2blur import extras, images
 from blur2blur.app import cameras, deblurring, words
 from blur2blur.app.cameras import Kind, Progress, Sorting
 from blur2blur.app.deblur_tab import camera_choices
-from blur2blur.app.parts import COMPUTE, PRIVATE, Room, explained, teller
+from blur2blur.app.parts import AT_ONCE, COMPUTE, PRIVATE, Room, explained, teller
 from blur2blur.errors import DataError
 
 _POLL_S = 2.0
@@ -106,6 +106,7 @@ def build(
                 buttons=["fullscreen"],
                 elem_id="sheet",
             )
+        before_after = gr.DownloadButton(words.SAVE_PAGE, visible=False, elem_id="before-after")
         with gr.Accordion(words.DETAILS, open=False):
             curve = gr.LinePlot(x="step", y="dB", color="camera", title=words.CURVE, height=260)
             numbers = gr.Markdown()
@@ -176,6 +177,7 @@ def build(
         found: Sorting,
         called: str,
         link: bool,
+        request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 (so Gradio finds it)
     ) -> Updates:
         done = 0
@@ -189,9 +191,9 @@ def build(
             key, notes = room.cameras.create(called.strip(), found, link=link, advance=advance)
             room.cameras.start(called.strip())
         own = {"name": called.strip(), "key": key}
-        return {mine: own, hints: "\n".join(f"- {note}" for note in notes), **state(own)}
+        return {mine: own, hints: "\n".join(f"- {note}" for note in notes), **state(own, request)}
 
-    def state(own: dict[str, str]) -> Updates:
+    def state(own: dict[str, str], request: gr.Request) -> Updates:
         """Return what the page shows of the camera that this browser teaches."""
         called = own.get("name", "")
         if not room.cameras.owns(called, own.get("key", "")):
@@ -200,7 +202,7 @@ def build(
                 teaching: gr.Column(visible=False),
                 running: False,
             }
-        at = room.cameras.progress(called)
+        at, session = room.cameras.progress(called), room.session(request)
         return {
             giving: gr.Column(visible=False),
             teaching: gr.Column(visible=True),
@@ -210,25 +212,30 @@ def build(
             resume: gr.Button(visible=not at.running and at.verdict is None),
             another: gr.Button(visible=not at.running),
             seen: gr.Column(visible=at.sheet is not None),
-            sheet: str(at.sheet) if at.sheet else None,
+            sheet: session.lend(at.sheet) if at.sheet else None,
+            before_after: gr.DownloadButton(
+                value=session.lend(at.before_after) if at.before_after else None,
+                visible=at.before_after is not None,
+            ),
             curve: _curve(at, called),
             numbers: words.verdict_details(at.verdict) if at.verdict else "",
             camera_list: gr.Dropdown(camera_choices(room)),
         }
 
-    def poll(own: dict[str, str], was_running: bool) -> Updates:
+    def poll(own: dict[str, str], was_running: bool, request: gr.Request) -> Updates:
         # always asked: a timer that is made inactive and then active again does not tick
-        return state(own) if was_running else {running: gr.skip()}
+        # one that was sent before the browser had heard of the camera begun here knows of none yet
+        return state(own, request) if was_running and own["name"] else {running: gr.skip()}
 
     def halt(own: dict[str, str]) -> None:
         if room.cameras.owns(own["name"], own["key"]):
             room.cameras.stop(own["name"])
 
-    def go_on(own: dict[str, str]) -> Updates:
+    def go_on(own: dict[str, str], request: gr.Request) -> Updates:
         with explained():
             if room.cameras.owns(own["name"], own["key"]):
                 room.cameras.start(own["name"])
-        return state(own)
+        return state(own, request)
 
     watched: list[Any] = [
         giving,
@@ -240,12 +247,12 @@ def build(
         another,
         seen,
         sheet,
+        before_after,
         curve,
         numbers,
+        camera_list,
     ]
-    watched.append(camera_list)
     shown = [told, *sheets.values()]
-    quiet: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
     sort.click(
         sort_them,
         [drop, folder],
@@ -256,7 +263,7 @@ def build(
         **PRIVATE,
     )
     for kind, each in sheets.items():
-        each.select(mover(kind), [sorting, small, clicks], [sorting, *shown], **quiet)
+        each.select(mover(kind), [sorting, small, clicks], [sorting, *shown], **AT_ONCE)
     teach.click(
         begin,
         [sorting, name, linked],
@@ -264,11 +271,11 @@ def build(
         show_progress_on=[minutes],
         **PRIVATE,
     )
-    timer.tick(poll, [mine, running], watched, **quiet)
-    page.load(state, [mine], watched, **quiet)
-    stop.click(halt, [mine], None, **quiet)
-    resume.click(go_on, [mine], watched, **quiet)
-    another.click(lambda: _NOBODY, None, [mine], **quiet).then(state, [mine], watched, **quiet)
+    timer.tick(poll, [mine, running], watched, **AT_ONCE)
+    page.load(state, [mine], watched, **AT_ONCE)
+    stop.click(halt, [mine], None, **AT_ONCE)
+    resume.click(go_on, [mine], watched, **AT_ONCE)
+    another.click(lambda: _NOBODY, None, [mine], **AT_ONCE).then(state, [mine], watched, **AT_ONCE)
 
 
 def _status(name: str, at: Progress) -> str:

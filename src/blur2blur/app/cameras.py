@@ -33,6 +33,7 @@ _TRIAL_PX = 384
 _MINUTES_PER_TRIAL_SECOND = 4.0  # of one core of an AMD EPYC, where teaching takes four minutes
 _PHOTOGRAPHS, _KEY, _OUTPUT = "photographs", "key", "training.txt"
 _SIDES: Mapping[str, Kind] = {"trainA": "blurry", "trainB": "sharp", "left out": "left out"}
+_STOPPED = (0, 130, 143, -signal.SIGINT, -signal.SIGTERM)
 _MAIN = "from blur2blur.cli.main import main; main()"
 
 
@@ -90,6 +91,7 @@ class Progress:
         curve: (step, dB) of every validation so far; the first is what it began from.
         sheet: her own photographs before, with the generic and with the own converter.
         verdict: whether it helped, at the end.
+        before_after: the page of her own photographs, at the end.
         problem: why it ended early, in words; else empty.
     """
 
@@ -100,14 +102,16 @@ class Progress:
     curve: tuple[tuple[int, float], ...] = ()
     sheet: Path | None = None
     verdict: Verdict | None = None
+    before_after: Path | None = None
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Running:
     process: "subprocess.Popen[bytes]"
     start_s: float
     first_step: int
+    stopping: bool = False
 
 
 class Cameras:
@@ -146,7 +150,7 @@ class Cameras:
             InputError: the disk is full.
         """
         folder = zoo.camera_folder(name)
-        if folder is None or name.lower() in ("none", "default"):
+        if folder is None or name.lower() in (zoo.NONE, zoo.DEFAULT):
             raise ConfigError(words.BAD_NAME)
         if folder.exists():
             raise ConfigError(words.name_taken(name))
@@ -215,7 +219,11 @@ class Cameras:
     def stop(self, name: str) -> None:
         """Stop a training after its step; what it has learned is kept."""
         if self._alive(name):
-            self._running[name].process.send_signal(signal.SIGINT)
+            # a Ctrl-C while libraries are imported may be lost in them, a second one loses the
+            # step: from then on it is asked otherwise, which may be said twice
+            asked = self._running[name].stopping
+            self._running[name].process.send_signal(signal.SIGTERM if asked else signal.SIGINT)
+            self._running[name].stopping = True
 
     def close(self) -> None:
         """Stop whatever runs, and wait for it."""
@@ -232,9 +240,12 @@ class Cameras:
     def progress(self, name: str) -> Progress:
         """Return where the training of a camera stands."""
         run, running = _folder(name) / zoo.RUN, self._alive(name)
+        if running and self._running[name].stopping:
+            self.stop(name)
         lines, steps = _log(run), _steps(run)
         step = int(lines[-1]["step"]) if lines else 0
         sheets = sorted((run / "samples").glob("*.png"))
+        page = run / api.OWN_PHOTOGRAPHS / api.REPORT
         try:
             told = None if running else verdict.read(run)
         except Blur2BlurError:
@@ -251,6 +262,7 @@ class Cameras:
             ),
             sheet=sheets[-1] if sheets else None,
             verdict=told,
+            before_after=page if told and page.is_file() else None,
             problem="" if running or told else self._problem(name),
         )
 
@@ -266,7 +278,7 @@ class Cameras:
     def _problem(self, name: str) -> str:
         """Return what the training said last, where it ended by a mistake."""
         running = self._running.get(name)
-        if running is None or running.process.returncode in (0, 130, -signal.SIGINT):
+        if running is None or running.process.returncode in _STOPPED:
             return ""
         try:
             text = (_folder(name) / _OUTPUT).read_text(encoding="utf-8", errors="replace")

@@ -8,7 +8,7 @@ import gradio as gr
 from blur2blur import images
 from blur2blur.app import deblurring, words
 from blur2blur.app.deblurring import Result, Stopped
-from blur2blur.app.parts import COMPUTE, PRIVATE, Room, explained, named
+from blur2blur.app.parts import AT_ONCE, COMPUTE, PRIVATE, Room, explained, named
 from blur2blur.errors import InputError
 from blur2blur.inference.video.reading import SUFFIXES as CLIP_SUFFIXES
 from blur2blur.weights import zoo
@@ -41,6 +41,7 @@ def build(room: Room) -> gr.Dropdown:
                     list(words.SCALES), value="1", label=words.SCALE, info=words.SCALE_INFO
                 )
                 bare = gr.Checkbox(label=words.NO_CAMERA_STEP)
+                everything = gr.Checkbox(label=words.EVERYTHING)
             start = gr.Button(words.START, variant="primary", elem_id="start")
             stop = gr.Button(words.STOP, variant="stop", visible=False, elem_id="stop")
         with gr.Column(scale=3, min_width=300):
@@ -63,7 +64,7 @@ def build(room: Room) -> gr.Dropdown:
                     buttons=["fullscreen"],
                     elem_id="look",
                 )
-                clip = gr.Video(label=words.CLIP, interactive=False, visible=False)
+                clip = gr.Video(label=words.CLIP, interactive=False, visible=False, elem_id="clip")
                 about = gr.Markdown(elem_id="about")
                 with gr.Row():
                     strength = gr.Slider(
@@ -73,10 +74,14 @@ def build(room: Room) -> gr.Dropdown:
                         step=5,
                         label=f"{words.STRENGTH} (%)",
                         info=words.STRENGTH_INFO,
+                        min_width=280,
                         elem_id="strength",
                     )
                     zoom = gr.Radio(
-                        [words.WHOLE, words.ACTUAL], value=words.WHOLE, label=words.ZOOM
+                        [words.WHOLE, words.ACTUAL],
+                        value=words.WHOLE,
+                        label=words.ZOOM,
+                        min_width=280,
                     )
                 with gr.Row(visible=False) as pan:
                     across = gr.Slider(0, 100, value=50, step=1, label=words.ACROSS)
@@ -91,6 +96,7 @@ def build(room: Room) -> gr.Dropdown:
         uploads: Sequence[str] | None,
         converter: str,
         without: bool,
+        sharp_too: bool,
         size: str,
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 (so Gradio finds it)
@@ -112,9 +118,10 @@ def build(room: Room) -> gr.Dropdown:
         work = deblurring.deblur(
             session,
             uploads,
-            converter=None if without else converter,
-            scale=size,
+            converter=zoo.NONE if without else converter,
             tell=tell,
+            scale=size,
+            everything=sharp_too,
         )
         thumbnails: list[tuple[str, str]] = []
         problem: Exception | None = None
@@ -122,8 +129,9 @@ def build(room: Room) -> gr.Dropdown:
             with explained():
                 for each in work:
                     found.append(each)
-                    if each.blur_px is not None and each.output is not None:
-                        small = deblurring.thumbnail(session, each.output)
+                    if each.output is not None:
+                        moves = each.blur_px is None  # the page shows it by itself
+                        small = each.output if moves else deblurring.thumbnail(session, each.output)
                         thumbnails.append((str(small), each.name))
                     yield {status: _told(found), results: found}
         except Stopped:
@@ -159,13 +167,14 @@ def build(room: Room) -> gr.Dropdown:
         if index >= len(found):
             return {about: ""}
         result, whole = found[index], view == words.WHOLE
-        text = words.about(result.name, result.blur_px, result.factor)
-        is_clip = result.blur_px is None
+        text = words.about(result.name, result.blur_px, result.factor, left_sharp=result.left_sharp)
+        assert result.output is not None
+        is_clip = result.output.suffix.lower() in CLIP_SUFFIXES
         updates: Updates = {
             about: text,
             slider: gr.ImageSlider(visible=not is_clip),
             clip: gr.Video(value=str(result.output) if is_clip else None, visible=is_clip),
-            pan: gr.Row(visible=not whole and not is_clip),
+            pan: gr.Row(visible=not whole and result.blur_px is not None),
         }
         if not is_clip:
             with explained():
@@ -178,9 +187,8 @@ def build(room: Room) -> gr.Dropdown:
             updates[slider] = gr.ImageSlider(pair, visible=True)
         return updates
 
-    def choose(found: list[Result], event: gr.SelectData) -> int:
-        photographs = [number for number, each in enumerate(found) if each.blur_px is not None]
-        return photographs[event.index] if event.index < len(photographs) else 0
+    def choose(event: gr.SelectData) -> int:
+        return event.index
 
     def one(found: list[Result], index: int, percent: float, request: gr.Request) -> Any:  # noqa: ANN401
         with explained():
@@ -196,12 +204,11 @@ def build(room: Room) -> gr.Dropdown:
         "fn": look,
         "inputs": [results, chosen, strength, zoom, across, down],
         "outputs": [about, slider, clip, pan],
-        "show_progress": "hidden",
-        **PRIVATE,
+        **AT_ONCE,
     }
     start.click(
         run,
-        [drop, camera, bare, scale],
+        [drop, camera, bare, everything, scale],
         [start, stop, status, results, chosen, gallery, shown, save_all],
         concurrency_limit=1,
         concurrency_id=COMPUTE,
@@ -209,17 +216,17 @@ def build(room: Room) -> gr.Dropdown:
         show_progress_on=[status],
         **PRIVATE,
     ).then(**view)
-    stop.click(halt, None, None, queue=False, **PRIVATE)
-    gallery.select(choose, [results], [chosen], show_progress="hidden", **PRIVATE).then(**view)
+    stop.click(halt, None, None, **AT_ONCE)
+    gallery.select(choose, None, [chosen], **AT_ONCE).then(**view)
     gr.on(
         [strength.input, zoom.input, across.input, down.input],
         trigger_mode="always_last",
         **view,
     )
-    save_one.click(one, [results, chosen, strength], [ready_one], **PRIVATE).then(
+    save_one.click(one, [results, chosen, strength], [ready_one], **AT_ONCE).then(
         None, js=_CLICK.format("ready-one"), **PRIVATE
     )
-    save_all.click(every, [results, strength], [ready_all], **PRIVATE).then(
+    save_all.click(every, [results, strength], [ready_all], **AT_ONCE).then(
         None, js=_CLICK.format("ready-all"), **PRIVATE
     )
     _build_api(room)
@@ -238,8 +245,7 @@ def _build_api(room: Room) -> None:
             (result,) = deblurring.deblur(
                 session,
                 [upload],
-                converter=None if name == "none" else name,
-                scale="1",
+                converter=name,
                 tell=lambda part, what: None,
             )
             if result.output is None:

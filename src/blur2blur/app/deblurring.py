@@ -1,6 +1,7 @@
 """A visitor's photographs through the pipeline: what the page shows, and what she takes away."""
 
 import itertools
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from blur2blur import api, images
 from blur2blur.app import words
 from blur2blur.app.sessions import Session, Upload
-from blur2blur.errors import Blur2BlurError
+from blur2blur.errors import Blur2BlurError, InputError
 from blur2blur.images import Photograph
 from blur2blur.inference import Pipeline, working_scale
+from blur2blur.inference.batch import Deblurred
 from blur2blur.inference.blur_extent import estimate_px, load_estimator
 from blur2blur.inference.working_scale import Scale
 from blur2blur.weights import zoo
@@ -28,6 +30,8 @@ CROP_PX = (660, 440)
 """Width and height of what is shown at 100 %: the width that the slider has on a desktop."""
 THUMBNAIL_PX = 240
 _PREVIEW_QUALITY = 92
+_DECODING = threading.BoundedSemaphore(2)
+"""Whoever decodes whole photographs beside the one that is computed: memory depends on it."""
 
 Float32 = NDArray[np.float32]
 Tell = Callable[[float, str], None]
@@ -46,8 +50,9 @@ class Result:
         upload: the input.
         output: as `blur2blur deblur` writes it; None where it failed.
         problem: why it failed, in words; else empty.
-        blur_px: how far its blur reaches; None of a clip.
+        blur_px: how far its blur reaches; None of a clip or an animation.
         factor: what its sides were divided by meanwhile.
+        left_sharp: whether it is sharp already, and was left as it is.
     """
 
     upload: Upload
@@ -55,6 +60,7 @@ class Result:
     problem: str = ""
     blur_px: float | None = None
     factor: int = 1
+    left_sharp: bool = False
 
     @property
     def name(self) -> str:
@@ -65,16 +71,23 @@ class Result:
 
 
 def deblur(
-    session: Session, uploads: Sequence[str], *, converter: str | None, scale: str, tell: Tell
+    session: Session,
+    uploads: Sequence[str],
+    *,
+    converter: str,
+    tell: Tell,
+    scale: str = "1",
+    everything: bool = False,
 ) -> Iterator[Result]:
     """Yield each result as it comes.
 
     Args:
         session: whose photographs they are.
         uploads: paths of uploaded files.
-        converter: name of a converter; None for none.
-        scale: as `Pipeline`.
+        converter: name of a converter, or none.
         tell: how far it is.
+        scale: as `Pipeline`.
+        everything: deblur photographs that are sharp already, too.
 
     Raises:
         Stopped: by `session.stop`.
@@ -97,22 +110,28 @@ def deblur(
             clock.show(number + min(1.0, part), upload.name)
 
         try:
-            yield _one(pipeline, session, upload, out, on_progress)
+            on_progress("", 0, None)
+            session.limits.check_photograph(upload.path)
+            done = api.deblur_folder(
+                [upload.path],
+                out,
+                pipeline=pipeline,
+                everything=everything,
+                on_progress=on_progress,
+            )
+            yield _result(pipeline, upload, done, out / upload.path.name)
         except Blur2BlurError as error:
             yield Result(upload=upload, problem=words.of_error(error, upload.path, upload.name))
 
 
-def _one(
-    pipeline: Pipeline, session: Session, upload: Upload, out: Path, on_progress: api.Progress
-) -> Result:
-    on_progress("", 0, None)
-    session.limits.check_photograph(upload.path)
-    done = api.deblur_folder([upload.path], out, pipeline=pipeline, on_progress=on_progress)
+def _result(pipeline: Pipeline, upload: Upload, done: Deblurred, left_as_it_is: Path) -> Result:
     if done.failures:
         raise done.failures[0]
+    if done.skipped:
+        raise InputError(done.skipped[0].reason)
     if done.clips:
         return Result(upload=upload, output=done.clips[0])
-    (output,) = done.photographs
+    (output,) = done.photographs or [left_as_it_is]
     before, _ = _pixels(upload.path, output)
     pixels = before.astype(np.float32) / 255
     return Result(
@@ -120,6 +139,7 @@ def _one(
         output=output,
         blur_px=estimate_px(load_estimator(), pixels),
         factor=pipeline.choose_factor(pixels),
+        left_sharp=bool(done.left_sharp),
     )
 
 
@@ -136,13 +156,13 @@ class _Clock:
         self._tell(done / self._count, words.progress(number, self._count, name, left_s))
 
 
-def pipeline_of(converter: str | None, scale: str) -> Pipeline:
+def pipeline_of(converter: str, scale: str) -> Pipeline:
     """Return the pipeline of a converter by name; of the last two, the one in memory.
 
     Raises:
         CheckpointError: there is no such converter.
     """
-    if converter is None:
+    if converter == zoo.NONE:
         return _pipeline(None, scale, 0)
     path = zoo.resolve(converter, role="converter")
     return _pipeline(str(path), scale, path.stat().st_mtime_ns)
@@ -175,12 +195,15 @@ def preview(
 
     Args:
         session: whose it is.
-        result: of a photograph.
+        result: of a photograph; or of an animation, which is shown as it is.
         strength: how much of the change, in [0, 1].
         at: where to look at 100 %, from left and top, in [0, 1]; None for the whole picture.
     """
     assert result.output is not None
-    before, after = (_part(each, at) for each in _pixels(result.upload.path, result.output))
+    if result.blur_px is None:
+        return str(result.upload.path), str(result.output)
+    with _DECODING:
+        before, after = (_part(each, at) for each in _pixels(result.upload.path, result.output))
     # the page keeps a copy: what was shown before can be written over
     shown = session.folder / "before.jpg", session.folder / "after.jpg"
     for path, pixels in zip(shown, (before, _mixed(before, after, strength)), strict=True):
@@ -222,11 +245,12 @@ def file_of(session: Session, result: Result, *, strength: float) -> Path:
     assert result.output is not None
     if strength == 1 or result.blur_px is None:
         return result.output
-    photograph = images.read(result.upload.path)
-    before = images.working_pixels(photograph)
-    after = images.read_rgb(result.output)
     path = session.new_folder() / result.output.name
-    images.write(path, images.with_result(photograph, _mixed(before, after, strength)))
+    with _DECODING:
+        photograph = images.read(result.upload.path)
+        before = images.working_pixels(photograph)
+        after = images.read_rgb(result.output)
+        images.write(path, images.with_result(photograph, _mixed(before, after, strength)))
     return path
 
 

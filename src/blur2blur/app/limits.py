@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from blur2blur import images
 from blur2blur.app import words
 from blur2blur.errors import InputError
-from blur2blur.inference.video.reading import SUFFIXES as CLIP_SUFFIXES
+from blur2blur.inference.inputs import is_clip
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,9 +46,9 @@ class Limits:
     def check_photograph(self, path: Path) -> None:
         """Raise InputError for a photograph of too many pixels, or a file that is none.
 
-        Only the header is read. A clip, which has frames, passes.
+        Only the header is read. A clip or an animation, which has frames, passes.
         """
-        if path.suffix.lower() in CLIP_SUFFIXES:
+        if is_clip(path):
             return
         height, width = images.read_size(path)
         if height * width > self.pixels:

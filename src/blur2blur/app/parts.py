@@ -22,6 +22,9 @@ COMPUTE = "compute"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 """What keeps an event of the page out of its HTTP interface."""
 
+AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
+"""What lets an event pass the line of those who wait, who would hold it up and whom it would."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:

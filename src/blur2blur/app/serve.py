@@ -104,6 +104,7 @@ class Server:
                 footer_links=[],
                 prevent_thread_lock=True,
                 quiet=True,
+                _frontend=False,  # else a machine too busy to answer itself in 3 s ends it
                 app_kwargs={"middleware": [gate]},
                 theme=Soft(font=_FONTS, font_mono=_MONO),
                 css=_CSS,

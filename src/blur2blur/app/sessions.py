@@ -68,12 +68,25 @@ class Session:
             suffix = upload.suffix.lower()
             known = suffix in images.SUFFIXES or suffix in CLIP_SUFFIXES
             path = folder / f"{number:04d}{suffix if known else ''}"
-            try:
-                os.link(upload, path)
-            except OSError:
-                shutil.copyfile(upload, path)
+            _place(upload, path)
             taken.append(Upload(path=path, name=shown_name(upload.name)))
         return taken
+
+    def lend(self, path: Path) -> str:
+        """Return a copy in her folder of a file that she may see; the page shows no other files."""
+        changed = path.stat()
+        copy = self.folder / f"{changed.st_ino}-{changed.st_mtime_ns}" / path.name
+        if not copy.exists():
+            copy.parent.mkdir(exist_ok=True)
+            _place(path, copy)
+        return str(copy)
+
+
+def _place(source: Path, path: Path) -> None:
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copyfile(source, path)
 
 
 class Sessions:

@@ -38,6 +38,7 @@ SCALES = (
     ("A quarter", "1/4"),
     ("Chosen by the blur", "auto"),
 )
+EVERYTHING = "Deblur photographs that are sharp already, too (`--all`)"
 NO_CAMERA_STEP = "Leave the camera step out (`--converter none`)"
 NOTHING_DROPPED = "Drop a photograph first."
 CLIP = "The clip, deblurred"
@@ -67,6 +68,7 @@ TEACH = "Teach it"
 CONTINUE = "Go on"
 NEW_CAMERA = "Another camera"
 CURVE = "Quality on test pictures of your camera (dB, higher is better)"
+SAVE_PAGE = "Download your photographs before and after (a page)"
 SHEET = "Your own photographs: as they were, deblurred for any camera, deblurred for yours"
 BAD_NAME = "A name has up to 40 letters, digits, spaces, - and _, and begins with a letter."
 TRAINING_ELSEWHERE = "Another camera is being taught; wait until that is finished, or stop it."
@@ -144,10 +146,12 @@ def _escaped(text: str) -> str:
     return "".join(f"&#{ord(char)};" if char in "<>&*_[]()`#|\\" else char for char in text)
 
 
-def about(name: str, blur_px: float | None, factor: int) -> str:
+def about(name: str, blur_px: float | None, factor: int, *, left_sharp: bool) -> str:
     """Tell of one result, in Markdown."""
+    if left_sharp:
+        return f"**{_escaped(name)}** is sharp already, and left as it is."
     if blur_px is None:
-        return f"**{_escaped(name)}**"
+        return f"**{_escaped(name)}**, at full strength: it moves"
     size = "full size" if factor == 1 else f"1/{factor} of its size"
     extent = (
         "hardly any blur was found" if blur_px < 1.5 else f"its blur reaches about {blur_px:.0f} px"
@@ -195,6 +199,8 @@ def training(name: str, step: int, steps: int, left_s: float | None) -> str:
     """Tell how far a training is, in Markdown."""
     if not step:
         return f"**{name}**: looking at your photographs, and for cameras that are like yours..."
+    if step == steps:
+        return f"**{name}**: taught; trying it on your own photographs..."
     left = f", {duration(left_s)} left" if left_s is not None else ""
     return f"**{name}**: step {step} of {steps}{left}. You may close this page; it goes on."
 

@@ -18,11 +18,22 @@ def app(
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
     ] = True,
+    install_shortcut: Annotated[
+        bool,
+        typer.Option(
+            "--install-shortcut", help="Put the page among the desktop's programs, and end."
+        ),
+    ] = False,
 ) -> None:
     """Open a page on this machine: deblur photographs, look at them, teach it your camera.
 
     Nothing leaves the machine. Ctrl-C ends it.
     """
+    if install_shortcut:
+        from blur2blur.app import shortcut
+
+        typer.echo(f"written: {shortcut.install()}")
+        return
     import webbrowser
 
     from blur2blur.app.serve import Server

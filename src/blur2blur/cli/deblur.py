@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from blur2blur.inference.planning import Wanted
 
 
-NO_CONVERTER = "none"
-
-
 def deblur(
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT", help="Image files, clips, folders, or globs.")
@@ -167,7 +164,6 @@ def deblur(
     from blur2blur.weights import zoo
 
     converter = zoo.converter_beside(deblurrer, converter or zoo.DEFAULT)
-    converter = None if converter == NO_CONVERTER else converter
     if save_converted and converter is None:
         raise ConfigError("--save-converted needs --converter: without one nothing is converted")
 

@@ -55,6 +55,7 @@ def converter(
     converter-pairs trainC and trainD instead. A generic converter (preset generic) needs sharp
     photographs alone.
     """
+    from blur2blur import api
     from blur2blur.weights import verdict
 
     _run(
@@ -62,6 +63,9 @@ def converter(
     )
     told = verdict.read(out)
     if told is not None and _is_first():
+        with showing.progress_bars("photographs") as on_progress:
+            page = api.try_on_own_photographs(data, out, on_progress=on_progress)
+        typer.echo(f"your photographs before and after: {showing.printable(page)}")
         for line in told.sentences(out):
             typer.echo(line)
 

@@ -87,8 +87,8 @@ class Pipeline:
                 export` made of one (.onnx or .xml), a file of another project (extra `zoo`), or a
                 module of torch that maps B 3 H W, sRGB in [0, 1], to an image of that size or to a
                 tuple whose last is; its `size_rule`, where it has one, is kept by padding.
-            converter: likewise; None deblurs the image as it is; "default" is the one that belongs
-                to the deblurrer that ships, and None beside any other deblurrer.
+            converter: likewise; None or "none" deblurs the image as it is; "default" is the one
+                that belongs to the deblurrer that ships, and None beside any other deblurrer.
             device: "auto" (GPU where there is one), "cpu", "cuda", "cuda:1", "mps"...
             backend: what runs them. "auto" is openvino on a CPU for networks of this project, else
                 eager, which is torch as it is.

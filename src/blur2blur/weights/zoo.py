@@ -85,13 +85,15 @@ DEFAULT_CONVERTER = "generic-small"
 
 DEFAULT = "default"
 """In place of a converter: the one that belongs to the deblurrer."""
+NONE = "none"
+"""In place of a converter: none."""
 
 
 def converter_beside(deblurrer: object, converter: object) -> Any:  # noqa: ANN401
     """Return the converter that is meant beside a deblurrer: none is made up for a foreign one."""
-    if not isinstance(converter, str) or converter != DEFAULT:
+    if not isinstance(converter, str) or converter not in (DEFAULT, NONE):
         return converter
-    return DEFAULT_CONVERTER if deblurrer == DEFAULT_DEBLURRER else None
+    return DEFAULT_CONVERTER if (deblurrer, converter) == (DEFAULT_DEBLURRER, DEFAULT) else None
 
 
 RUN = "run"

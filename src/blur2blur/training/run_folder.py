@@ -106,8 +106,14 @@ def refuse_other_run(
 
 
 def create(folder: Path, run: Mapping[str, Any]) -> None:
-    """Write `settings.json`, with what a resumed run changes. Raises InputError if impossible."""
-    write_text(folder / SETTINGS, json.dumps(run, indent=2))
+    """Write `settings.json`, unless that of as long a run is there; raises as `write_text`."""
+    path = folder / SETTINGS
+    longer = path.exists() and any(
+        name == "settings.run.steps"
+        for name, *_ in _differences(parse_json(path.read_bytes()), run)
+    )
+    if longer or not path.exists():
+        write_text(path, json.dumps(run, indent=2))
 
 
 def _differences(

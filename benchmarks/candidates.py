@@ -5,6 +5,7 @@
 Each candidate trains on `--data` in one thread until its process has used that many seconds of CPU,
 making its crops included; an interrupted one goes on where it stopped. Then its averaged weights
 deblur crops of `--choose`, photographs that nothing was trained on, under blur of several extents.
+`--measure FILE...` does only that, with weights that are there.
 """
 
 import argparse
@@ -19,24 +20,23 @@ import torch
 from blur2blur import images, settings, tensors
 from blur2blur.training import launch, sources
 from blur2blur.training.settings import DeblurrerSettings
+from blur2blur.weights import zoo
 from blur2blur.weights.checkpoints import load_network
 from machine import describe
 
 CANDIDATES = {
-    "dense": [],
-    "gated": ["network.options.block=gated", "network.options.widths=[32,64,128,208]"],
-    "deep": ["network.options.middle_blocks=6"],
+    "mimo": [],
+    "dense": ["network={name='residual_unet', options={}}"],
+    "gated": [
+        "network={name='residual_unet', options={block='gated', widths=[32,64,128,208]}}",
+    ],
     "nafnet": [
         "network={name='nafnet', options={width=16, encoder_blocks=[1,1,1,28]}}",
     ],
-    "mimo": ["network={name='mimo_unet', options={base_channels=16, blocks=4}}"],
     "l1": ["loss.frequency=0"],
-    "rate-6e-4": ["optimiser.learning_rate=6e-4"],
-    "rate-1.2e-3": ["optimiser.learning_rate=1.2e-3"],
-    "rate-3e-3": ["optimiser.learning_rate=3e-3"],
 }
-EXTENTS_PX = ((1, 4), (4, 8), (8, 12), (12, 25))
-CROPS = 96
+EXTENTS_PX = ((1, 3), (3, 6), (6, 12))
+CROPS = 48
 
 
 def train(name: str, data: Path, out: Path, seconds: float, overrides: Sequence[str]) -> None:
@@ -45,6 +45,7 @@ def train(name: str, data: Path, out: Path, seconds: float, overrides: Sequence[
         DeblurrerSettings,
         "known-blur",
         [
+            "init=",
             "data.workers=0",
             "optimiser.schedule=constant",
             "run.steps=10000000",
@@ -90,28 +91,33 @@ def gains_db(weights: Path, photos: Path) -> list[float]:
     return gains
 
 
+def report(name: str, weights: Path, photos: Path) -> None:
+    """Print the gains of a deblurrer."""
+    _, header = load_network(weights, role="deblurrer")
+    gains = zip(EXTENTS_PX, gains_db(weights, photos), strict=True)
+    shown = ", ".join(f"{low}-{high} px {gain:+.2f} dB" for (low, high), gain in gains)
+    print(f"{name}: {header.step} steps: {shown}", flush=True)
+
+
 def main() -> None:
     """Read the options, train and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="+", choices=list(CANDIDATES))
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CANDIDATES))
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--choose", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=3600)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--measure", nargs="+", default=[], metavar="FILE", help="or a name")
     parser.add_argument("--set", action="append", default=[], help="a setting for all of them")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(describe(), f"seconds   {options.seconds:.0f} of one core", sep="\n", flush=True)
+    for weights in options.measure:
+        report(weights, zoo.resolve(weights, role="deblurrer"), options.choose)
     for name in options.names:
         out = options.out / name
         train(name, options.data, out, options.seconds, options.set)
-        weights = out / "last.safetensors"
-        _, header = load_network(weights, role="deblurrer")
-        shown = ", ".join(
-            f"{low}-{high} px {gain:+.2f} dB"
-            for (low, high), gain in zip(EXTENTS_PX, gains_db(weights, options.choose), strict=True)
-        )
-        print(f"{name}: {header.step} steps: {shown}", flush=True)
+        report(name, out / "last.safetensors", options.choose)
 
 
 if __name__ == "__main__":

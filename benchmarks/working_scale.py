@@ -1,15 +1,14 @@
 """At which extent of its blur a photograph is better deblurred at a smaller size.
 
-`python benchmarks/working_scale.py --photos DIR [--real DIR]`
+`python benchmarks/working_scale.py [--photos DIR] [--real DIR]`
 
 Every photograph is blurred by one of several simulated cameras, from 1 to 40 px, and deblurred by
 the pair that ships at each working scale. A row of the table is a limit: the largest scale is taken
-at which the extent that was estimated is no larger. Choose the limit by `--photos`; `--real`, a
-folder with `blur` and `sharp`, tells what it does to real pairs.
+at which the extent that was estimated is no larger. `--real` is a folder with `blur` and `sharp`.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +25,11 @@ LIMITS_PX = (2, 2.5, 3, 3.5, 4, 5, 6, 8, 12)
 WORSE_DB = 0.2
 
 
-def blurred(photos: Path, seed: int) -> Iterator[tuple[str, Pairs]]:
-    """Yield the photographs, each by the camera whose turn it is."""
-    overrides = ["extent_px=[1,40]", "still=0"]
-    every = [simulated(photos, camera, overrides, seed=seed) for camera in CAMERAS]
+def blurred(photos: Path, cameras: Sequence[str], overrides: Sequence[str], seed: int) -> Pairs:
+    """Return the photographs, each by the camera whose turn it is."""
+    every = [simulated(photos, camera, overrides, seed=seed) for camera in cameras]
     taken = enumerate(zip(*every, strict=True))
-    yield "simulated", [pairs[index % len(every)] for index, pairs in taken]
+    return [pairs[index % len(every)] for index, pairs in taken]
 
 
 def measure(name: str, pairs: Pairs, pipeline: Pipeline) -> NDArray[np.float64]:
@@ -65,12 +63,17 @@ def report(name: str, rows: NDArray[np.float64]) -> None:
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=Path, required=True, help="sharp photographs")
+    parser.add_argument("--photos", type=Path, help="sharp photographs")
+    parser.add_argument("--cameras", nargs="+", default=CAMERAS)
+    parser.add_argument("--overrides", nargs="*", default=["extent_px=[1,40]", "still=0"])
     parser.add_argument("--real", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print(describe(), f"seed      {options.seed}", sep="\n", flush=True)
-    sets = list(blurred(options.photos, options.seed))
+    sets: list[tuple[str, Pairs]] = []
+    if options.photos is not None:
+        pairs = blurred(options.photos, options.cameras, options.overrides, options.seed)
+        sets.append(("simulated", pairs))
     if options.real is not None:
         sets.append(("real", real_pairs(options.real)))
     with Pipeline() as pipeline:

@@ -52,11 +52,11 @@ ENTRIES: dict[str, Entry] = {
     "known-blur": Entry(
         role="deblurrer",
         file="known-blur.safetensors",
-        sha256="9f7139ee65348533bbfb9ca1c77c38ce058029c71bbbe6c2ed030587e6d2f42c",
+        sha256="4718be5fda9c2dfe30916ada4354e431a7bb73f8ae9722071f006c057798c761",
         licence="Apache-2.0",
-        trained_on="335 photographs under CC0, Unsplash, Pexels, MIT and CC BY licences",
-        recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur -o RUN, in 3 parts",
-        result="unfinished: the start of a longer training, blur of 1 to 8 px so far",
+        trained_on="326 photographs under CC0, Unsplash, Pexels, MIT and CC BY licences",
+        recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur -o RUN",
+        result="CID22 under known, gain at 1-3, 3-6, 6-12 px: 3.37, 2.90, 1.45 dB",
     ),
     "blur-extent": Entry(
         role="extent",

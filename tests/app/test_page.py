@@ -34,7 +34,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 TRAINING = [
     "run.steps=4", "run.log_every=1", "run.validate_every=2", "run.checkpoint_every=1",
-    "run.samples_every=2", "run.precision=32-true", "simulated.compared=0", "data.crop_px=64",
+    "run.samples_every=2", "run.precision=32-true", "simulated.compared=8", "data.crop_px=64",
     "data.validation_crops=2", "data.batch_size=1",
 ]  # fmt: skip
 TIMEOUT_MS = 600_000  # ends a test that hangs; a busy machine may take long over what works

@@ -167,6 +167,23 @@ def test_ctrl_c_is_one_line_and_leaves_whole_files(roll: Path):
         images.read_rgb(path)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_end_is_no_traceback(number: signal.Signals):
+    # libraries take themselves down when the interpreter ends, which may take a while
+    slow = "atexit.register(lambda: (print('leaving', flush=True), time.sleep(1)))"
+    code = f"import atexit, time; {slow}; from blur2blur.cli.main import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "models", "list"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while process.stdout.readline() != "leaving\n":
+        assert process.poll() is None
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+
+
 def test_the_page_the_tag_and_dates_are_made_as_asked(tmp_path: Path):
     (tmp_path / "in").mkdir()
     source = tmp_path / "in/blurred.jpg"

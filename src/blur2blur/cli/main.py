@@ -1,5 +1,6 @@
 """Gathers the verbs; a user's mistake becomes one line and exit code 2."""
 
+import atexit
 import errno
 import getpass
 import io
@@ -77,8 +78,17 @@ def blur2blur(
 
 def main() -> NoReturn:
     """Run the command line. A user's mistake, or a path the system refuses, exits with 2."""
-    guard(_run)
+    try:
+        guard(_run)
+    finally:
+        atexit.register(_leave)  # as the last one registered it is the first one called
     sys.exit(0)
+
+
+def _leave() -> None:
+    """Let no signal interrupt the end of the interpreter: all is written, and it would complain."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
 
 
 def _run() -> int | None:

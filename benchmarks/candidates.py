@@ -110,6 +110,10 @@ def main() -> None:
     parser.add_argument("--measure", nargs="+", default=[], metavar="FILE", help="or a name")
     parser.add_argument("--set", action="append", default=[], help="a setting for all of them")
     options = parser.parse_args()
+    if unknown := set(options.names) - CANDIDATES.keys():
+        parser.error(f"no candidate {', '.join(sorted(unknown))}; choose {', '.join(CANDIDATES)}")
+    if options.names and not (options.data and options.out):
+        parser.error("to train needs --data and --out")
     torch.set_num_threads(1)
     print(describe(), f"seconds   {options.seconds:.0f} of one core", sep="\n", flush=True)
     for weights in options.measure:

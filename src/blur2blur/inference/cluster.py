@@ -139,7 +139,7 @@ class _Worker:
             try:
                 self._do(job)
             except (Blur2BlurError, OSError) as reason:
-                error = f"{job['source']}: {' '.join(str(reason).split())}"
+                error = _shown(f"{job['source']}: {' '.join(str(reason).split())}")
         return {"source": job["source"], "error": error, "fatal": bool(self._fatal)}
 
     def _do(self, job: dict[str, str]) -> None:
@@ -191,12 +191,12 @@ def _store(address: str) -> tuple[Any, str]:
             return fs.LocalFileSystem(), str(Path(address).absolute())
         return fs.FileSystem.from_uri(address)
     except (OSError, ValueError) as error:
-        raise InputError(f"{_shown(address)} is no address of a store: {error}") from error
+        raise InputError(_shown(f"{address} is no address of a store: {error}")) from error
 
 
-def _shown(address: str) -> str:
-    """Return an address without the name and the secret that it may begin with."""
-    return re.sub(r"(?<=://)[^/@?]*@", "", address)
+def _shown(text: str) -> str:
+    """Return a text without the names and secrets that addresses in it begin with."""
+    return re.sub(r"(?<=://)[^/@?\s]*@", "", text)
 
 
 def _files(address: str, *, missing_ok: bool = False) -> list[tuple[str, PurePosixPath]]:
@@ -216,7 +216,7 @@ def _files(address: str, *, missing_ok: bool = False) -> list[tuple[str, PurePos
         found = [each.path for each in store.get_file_info(selector) if each.is_file]
     except OSError as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{_shown(address)} cannot be listed: {reason}") from error
+        raise InputError(_shown(f"{address} cannot be listed: {reason}")) from error
     return [(path, PurePosixPath(path).relative_to(root)) for path in sorted(found)]
 
 

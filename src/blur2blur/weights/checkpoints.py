@@ -7,6 +7,7 @@ other programs are read with `weights_only=True`.
 import io
 import json
 import pickle
+import re
 import threading
 import warnings
 import zipfile
@@ -27,6 +28,7 @@ from blur2blur.networks import ImageNetwork, Network
 from blur2blur.weights.headers import FORMAT, HEADER_KEY, Header, read_header, why_unreadable
 
 _FORMER_PREFIX = ("judges.", "parts.")
+_PLACE_IN_TORCH = re.compile(r"^\[enforce fail at [^]]*\] *\.? *")
 
 # networks may make parameters that they replace
 _MOST_PASSING_PARAMETERS = 4
@@ -224,7 +226,8 @@ def load_pickle_safely(path: Path) -> dict[str, Any]:
             "loaded: save its state_dict alone"
         ) from error
     except Exception as error:  # torch raises anything on damaged files
-        reason = str(error).partition(". ")[0].partition("\n")[0] or type(error).__name__
+        told = _PLACE_IN_TORCH.sub("", str(error))
+        reason = told.partition(". ")[0].partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"{path} is damaged or not a torch file: {reason}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not named weights")

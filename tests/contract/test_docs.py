@@ -30,6 +30,7 @@ from blur2blur.blur import CameraSettings, load_camera
 from blur2blur.cli import main
 from blur2blur.inference import Pipeline
 from blur2blur.networks.blur_extent import BlurExtentOptions
+from blur2blur.networks.coarse_to_fine import CoarseToFineOptions
 from blur2blur.networks.mimo_unet import MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNetOptions
 from blur2blur.networks.patchgan import PatchGAN, PatchGANOptions
@@ -65,7 +66,7 @@ MODELS += [
     NAFNetOptions,
     ResidualUNetOptions,
 ]
-MODELS += [ResnetOptions, UNetOptions]
+MODELS += [CoarseToFineOptions, ResnetOptions, UNetOptions]
 TINY_NETWORKS = {
     "mimo_unet": "{base_channels=4, blocks=1}",
     "kernel_wizard": "{channels=4, feature_blocks=1, levels=2, code_channels=4, code_blocks=1, "

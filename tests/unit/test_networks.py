@@ -46,6 +46,7 @@ PART = (..., slice(96, 160), slice(96, 160))
 SMALL = {
     "mimo_unet": {"base_channels": 8, "blocks": 2},
     "mimo_unet_plus": {"base_channels": 8, "blocks": 2},
+    "coarse_to_fine": {"base_channels": 8, "blocks": 1, "levels": 2},
     "nafnet": {
         "width": 8,
         "encoder_blocks": (1, 1, 1),
@@ -404,6 +405,33 @@ def test_the_levels_of_a_residual_u_net_tell_its_sides() -> None:
     unfolded = small("residual_unet", unshuffle=1, middle_blocks=0)
     assert unfolded.size_rule == SizeRule(multiple=4, minimum=4)
     assert unfolded(torch.rand(1, 3, 4, 8))[-1].shape == (1, 3, 4, 8)
+
+
+# --- the networks of several sizes
+
+
+def test_one_size_of_coarse_to_fine_is_a_mimo_unet() -> None:
+    both = small("coarse_to_fine", levels=1, identity_start=False)
+    mimo = small("mimo_unet", blocks=1, identity_start=False)
+    state = {key.removeprefix("levels.0."): value for key, value in both.state_dict().items()}
+    state["stem.weight"], again = state["stem.weight"].chunk(2, dim=1)
+    image = torch.rand(1, 3, 16, 24)
+    with torch.no_grad():
+        # the smallest size begins with the image itself, so that it is seen twice
+        state["stem.weight"] = state["stem.weight"] + again
+        mimo.load_state_dict(state, strict=False)
+        assert torch.allclose(both.restore(image), mimo.restore(image), atol=1e-5)
+
+
+def test_what_a_small_size_changes_is_kept_by_the_larger_ones() -> None:
+    network = small("coarse_to_fine", levels=3)
+    with torch.no_grad():
+        network.get_submodule("levels.0.head_full").bias.fill_(0.25)
+    image = torch.rand(1, 3, 32, 48)
+    outputs = network(image)
+    for output, blurry in zip(outputs, pyramid(image, 3), strict=True):
+        assert torch.allclose(output, blurry + 0.25, atol=1e-6)
+    assert torch.equal(network.restore(image), outputs[-1])
 
 
 # --- networks of one scale

@@ -118,11 +118,12 @@ class MimoUNet(ImageNetwork):
     size_rule = SizeRule(multiple=4, minimum=4)
     scales = 3
 
-    def __init__(self, options: MimoUNetOptions) -> None:
+    def __init__(self, options: MimoUNetOptions, *, guides: int = 0) -> None:
+        """Build it; `guides` more images go into the full-size features, see `restore`."""
         super().__init__()
         full, half, quarter = (options.base_channels * factor for factor in (1, 2, 4))
         self.downsampling = options.downsampling
-        self.stem = conv(3, full, 3)
+        self.stem = conv(3 * (1 + guides), full, 3)
         self.downs = nn.ModuleList([conv(full, half, 3, 2), conv(half, quarter, 3, 2)])
         self.encoders = nn.ModuleList(
             [_stage(channels, options.blocks) for channels in (full, half, quarter)]
@@ -158,10 +159,10 @@ class MimoUNet(ImageNetwork):
             image + self.head_full(full),
         )
 
-    def restore(self, image: Tensor) -> Tensor:
-        """B 3 H W to the image at full size."""
+    def restore(self, image: Tensor, *guides: Tensor) -> Tensor:
+        """B 3 H W, and guides like it, to the image at full size."""
         image_quarter, image_half, _ = self._inputs(image)
-        _, _, full = self._decode(image, image_half, image_quarter)
+        _, _, full = self._decode(torch.cat([image, *guides], 1), image_half, image_quarter)
         return image + self.head_full(full)
 
     def _inputs(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -171,9 +172,9 @@ class MimoUNet(ImageNetwork):
         return _resize(half, 0.5), half, image
 
     def _decode(
-        self, image: Tensor, image_half: Tensor, image_quarter: Tensor
+        self, images: Tensor, image_half: Tensor, image_quarter: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        stages = self._encode(image, image_half, image_quarter)
+        stages = self._encode(images, image_half, image_quarter)
         skip_full = self.dropout(self.aff_full(stages, (1, 2, 4)))
         skip_half = self.dropout(self.aff_half(stages, (0.5, 1, 2)))
         quarter = self.decoders[0](stages[2])
@@ -181,9 +182,9 @@ class MimoUNet(ImageNetwork):
         return quarter, half, self.decoders[2](self._up(1, half, skip_full))
 
     def _encode(
-        self, image: Tensor, image_half: Tensor, image_quarter: Tensor
+        self, images: Tensor, image_half: Tensor, image_quarter: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        full = self.encoders[0](F.relu(self.stem(image), inplace=True))
+        full = self.encoders[0](F.relu(self.stem(images), inplace=True))
         half = F.relu(self.downs[0](full), inplace=True)
         half = self.encoders[1](self.fam_half(half, self.scm_half(image_half)))
         quarter = F.relu(self.downs[1](half), inplace=True)

@@ -10,6 +10,7 @@ from blur2blur import settings
 from blur2blur.errors import ConfigError
 from blur2blur.networks.base import ImageNetwork, Network
 from blur2blur.networks.blur_extent import BlurExtent, BlurExtentOptions
+from blur2blur.networks.coarse_to_fine import CoarseToFine, CoarseToFineOptions
 from blur2blur.networks.kernel_wizard import KernelWizard, KernelWizardOptions
 from blur2blur.networks.mimo_unet import MimoUNet, MimoUNetOptions, MimoUNetPlusOptions
 from blur2blur.networks.nafnet import NAFNet, NAFNetOptions
@@ -43,6 +44,7 @@ class Entry(Generic[OptionsT]):
 
 NETWORKS: dict[str, Entry[Any]] = {
     "blur_extent": Entry(BlurExtentOptions, BlurExtent),
+    "coarse_to_fine": Entry(CoarseToFineOptions, CoarseToFine),
     "discriminator": Entry(DiscriminatorOptions, MultiScaleDiscriminator),
     "kernel_wizard": Entry(KernelWizardOptions, KernelWizard),
     "mimo_unet": Entry(MimoUNetOptions, MimoUNet),

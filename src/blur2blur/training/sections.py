@@ -15,9 +15,9 @@ class NetworkSettings(Settings):
     """Which network, by registry name, and its constructor options."""
 
     name: str = "mimo_unet"
-    """`mimo_unet`, `mimo_unet_plus`, `nafnet`, `residual_unet`, `resnet` or `unet`; of the kernel
-    extractor `kernel_wizard`, of the extent estimator `blur_extent`. With `init` the network is the
-    file's, and another name is refused."""
+    """`coarse_to_fine`, `mimo_unet`, `mimo_unet_plus`, `nafnet`, `residual_unet`, `resnet` or
+    `unet`; of the kernel extractor `kernel_wizard`, of the extent estimator `blur_extent`. With
+    `init` the network is the file's, and another name is refused."""
     options: dict[str, OptionValue] = Field(default_factory=dict)
     """Options of that network, see [models.md](models.md). With `init` they are the file's, and
     another value is refused."""

@@ -25,7 +25,8 @@ from blur2blur.weights.checkpoints import load_network
 from machine import describe
 
 CANDIDATES = {
-    "mimo": [],
+    "coarse": [],
+    "mimo": ["network={name='mimo_unet', options={base_channels=16, blocks=4}}"],
     "dense": ["network={name='residual_unet', options={}}"],
     "gated": [
         "network={name='residual_unet', options={block='gated', widths=[32,64,128,208]}}",
@@ -35,7 +36,7 @@ CANDIDATES = {
     ],
     "l1": ["loss.frequency=0"],
 }
-EXTENTS_PX = ((1, 3), (3, 6), (6, 12))
+EXTENTS_PX = ((1, 3), (3, 6), (6, 12), (12, 24))
 CROPS = 48
 
 

@@ -1,9 +1,9 @@
 """The whole method on photographs that come with scikit-image, at a small scale: `make demo`.
 
-A simulated camera takes blurry photographs of some scenes and sharp ones of others. The shipped
-generic converter adapts to those, unpaired, and turns the camera's unknown blur into the known one,
-which the shipped deblurrer undoes. Photographs held out from all that tell what it gives. All blur
-is synthetic; all numbers are printed as they come out.
+A simulated camera takes blurry photographs of some scenes and sharp ones of others. A converter
+learns from those, unpaired, to turn the camera's unknown blur into what the shipped deblurrer
+undoes. Photographs held out from all that tell what it gives. All blur is synthetic; all numbers
+are printed as they come out.
 """
 
 import argparse
@@ -32,7 +32,8 @@ from blur2blur.weights import zoo
 
 CAMERA = "dusk-small"
 PRESET = "converter"
-METHODS = ("input", "known-only", "generic", "blur2blur")
+METHODS = ("input", "clean-only", "generic", "blur2blur")
+CLEAN_ONLY = "known-blur-small"
 TEST_SCENES = ("astronaut", "coffee", "chelsea")
 TRAIN_SCENES = (
     "motorcycle", "rocket", "camera", "brick", "gravel", "grass", "hubble_deep_field",
@@ -117,7 +118,7 @@ def run_seed(folder: Path, seed: int, overrides: list[str]) -> Scores:
         ),
         made,
     )
-    known_only = Pipeline(converter=None)
+    clean_only = Pipeline(CLEAN_ONLY)
     generic = Pipeline()
     blur2blur = Pipeline(converter=folder / "converter" / "last.safetensors")
     scores: Scores = {method: {"psnr_db": [], "ssim": []} for method in METHODS}
@@ -129,7 +130,7 @@ def run_seed(folder: Path, seed: int, overrides: list[str]) -> Scores:
         tensors.write_rgb(shown / "converted" / path.name, result.converted)
         outputs = {
             "input": blurry,
-            "known-only": known_only(blurry),
+            "clean-only": clean_only(blurry),
             "generic": generic(blurry),
             "blur2blur": result.deblurred,
         }
@@ -210,9 +211,9 @@ def main() -> None:
             raise SystemExit(f"error: {error} (or remove {folder})") from error
         by_seed[seed] = means(scores)
         note = (
-            f"Simulated camera '{CAMERA}'; known blur 'known-small'; deblurrer "
-            f"'{zoo.DEFAULT_DEBLURRER}'; truth is the photograph before the lens; scenes and shots "
-            f"of the test were in no training. Seed {seed}."
+            f"Simulated camera '{CAMERA}'; generic is '{zoo.DEFAULT_DEBLURRER}' alone, blur2blur "
+            f"the camera's converter before it, clean-only '{CLEAN_ONLY}'; truth is the photograph "
+            f"before the lens; scenes and shots of the test were in no training. Seed {seed}."
         )
         if len(by_seed) == 1:
             write_page(options.out, folder, seed, scores, note)

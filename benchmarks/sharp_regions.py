@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--extent", type=float, default=5.0, help="of the blur, px")
-    parser.add_argument("--converter", default="default", help="'none' for none")
+    parser.add_argument("--converter", default="none", help="'none' for none")
     parser.add_argument("--deblurrer", default="known-blur-small")
     parser.add_argument("--scale", default="1")
     arguments = parser.parse_args()

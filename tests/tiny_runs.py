@@ -76,7 +76,8 @@ def tiny(task: str, *overrides: str) -> TaskSettings:
     if task == "deblurrer":
         return settings.load(DeblurrerSettings, "deblurrer", [*TINY, *overrides])
     if task == "finish":
-        return settings.load(DeblurrerSettings, "finish", [*elsewhere, *TINY_FINISH, *overrides])
+        chosen = [*elsewhere, *TINY_FINISH, *overrides]
+        return settings.load(DeblurrerSettings, "finish-small", chosen)
     if task == "kernel":
         return settings.load(KernelSettings, "kernel", [*TINY, *TINY_KERNEL, *overrides])
     if task == "extent":

@@ -40,13 +40,13 @@ overrides = [{SMALL} {FROM_SHIPPED}]
 preset = "deblurrer"
 overrides = [{SMALL} {FROM_SHIPPED}]
 [training.blur2blur]
-preset = "converter"
+preset = "converter-small"
 overrides = [{SMALL} "simulated.cameras=['phone-small']", "simulated.compared=2"]
 [training.finished]
-preset = "finish"
+preset = "finish-small"
 overrides = [{SMALL} "simulated.cameras=['phone-small']", "simulated.compared=0"]
 [training.direct]
-preset = "finish"
+preset = "finish-small"
 overrides = [{SMALL} "simulated.cameras=['phone-small']", "simulated.compared=2", "converter=none"]
 [training.reference]
 preset = "reference"

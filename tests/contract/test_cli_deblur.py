@@ -132,15 +132,19 @@ def test_converted_images_are_saved(tmp_path: Path, weights: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "converter"), [([], "generic-small"), (["--converter", "none"], None)]
+    ("options", "pair"),
+    [
+        ([], ("known-blur", None)),
+        (["--converter", "generic-small"], ("known-blur-small", "generic-small")),
+    ],
 )
-def test_weights_that_ship_are_the_default(options, converter, tmp_path: Path) -> None:
+def test_weights_that_ship_are_the_default(options, pair, tmp_path: Path) -> None:
     source = tmp_path / "photo.png"
     Image.fromarray(PHOTOGRAPH).save(source)
     words = ["deblur", str(source), "-o", str(tmp_path / "out"), "--device", "cpu", *options]
     result = CliRunner().invoke(main.app, words)
     assert result.exit_code == 0, result.output
-    expected = Pipeline(converter=converter, device="cpu")(images.read_rgb(source))
+    expected = Pipeline(*pair, device="cpu")(images.read_rgb(source))
     deblurred = images.read_rgb(tmp_path / "out" / "photo.png")
     np.testing.assert_allclose(deblurred, expected, rtol=0, atol=0.51 / 255)
 
@@ -257,6 +261,5 @@ def test_defaults_are_those_of_the_pipeline() -> None:
     same = ("deblurrer", "device", "backend", "precision", "ensemble", "scale", "strength")
     for name in (*same, *names):
         assert command[name].default == pipeline[names.get(name, name)].default
-    assert command["deblurrer"].default == zoo.DEFAULT_DEBLURRER
-    # not given is the default of the pipeline, which the tests above run
-    assert command["converter"].default is None
+    # which is what None is to the pipeline, as the tests above see
+    assert command["converter"].default == zoo.NONE

@@ -193,8 +193,8 @@ def test_the_page_the_tag_and_dates_are_made_as_asked(tmp_path: Path):
         words = ["deblur", str(tmp_path / "in"), "-o", str(tmp_path / name), "--all", *options]
         assert CliRunner().invoke(main.app, words).exit_code == 0
     plain, asked = tmp_path / "plain/blurred.jpg", tmp_path / "asked/blurred.jpg"
-    assert b"known-blur-small.safetensors" in plain.read_bytes()
-    assert b"known-blur-small.safetensors" not in asked.read_bytes()
+    assert b"known-blur.safetensors" in plain.read_bytes()
+    assert b"known-blur.safetensors" not in asked.read_bytes()
     assert (plain.stat().st_mtime == 1e9, asked.stat().st_mtime == 1e9) == (False, True)
     page = (tmp_path / "asked/report.html").read_text()
     assert "blurred.jpg" in page

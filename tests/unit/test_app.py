@@ -83,7 +83,7 @@ def test_a_sharp_photograph_is_left_as_it_is_unless_asked(tmp_path: Path):
         (only,) = deblurring.deblur(
             session,
             [str(upload)],
-            converter=zoo.DEFAULT_CONVERTER,
+            converter=zoo.NONE,
             everything=everything,
             tell=lambda part, what: None,
         )

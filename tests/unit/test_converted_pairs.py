@@ -43,7 +43,7 @@ def _few_crops(monkeypatch):
 
 
 def pairs(camera_folder, *overrides: str) -> ConvertedPairs:
-    checked = settings.load(DeblurrerSettings, "finish", [*SMALL, *overrides])
+    checked = settings.load(DeblurrerSettings, "finish-small", [*SMALL, *overrides])
     fabric = Fabric(accelerator="cpu", devices=1)
     streams = launch.deblurrer_streams(camera_folder, checked)
     return ConvertedPairs(checked, checked.simulated, streams, fabric)
@@ -71,7 +71,7 @@ def test_the_deblurrer_is_shown_what_the_converter_makes(camera_folder):
 
 
 def test_the_deblurrer_alone_is_trained_and_validated_on_converted_crops(camera_folder):
-    checked = settings.load(DeblurrerSettings, "finish", [*SMALL, "run.precision=32-true"])
+    checked = settings.load(DeblurrerSettings, "finish-small", [*SMALL, "run.precision=32-true"])
     fabric = Fabric(accelerator="cpu", devices=1)
     task = DeblurrerTask(checked, launch.deblurrer_streams(camera_folder, checked), fabric)
     converted = pairs(camera_folder)
@@ -108,4 +108,4 @@ def test_a_converter_is_not_read_without_simulated_cameras():
 
 def test_simulated_cameras_are_not_an_empty_list():
     with pytest.raises(ConfigError, match=r"simulated\.cameras = \[\]: .* at least 1 item"):
-        settings.load(DeblurrerSettings, "finish", ["simulated.cameras=[]"])
+        settings.load(DeblurrerSettings, "finish-small", ["simulated.cameras=[]"])

@@ -267,15 +267,21 @@ def test_files_are_their_networks(tmp_path: Path) -> None:
         Pipeline("nowhere")
 
 
-def test_the_pair_that_ships_is_the_default() -> None:
+def test_the_deblurrer_that_ships_is_the_default() -> None:
     pipeline = Pipeline(device="cpu", precision="fp32")
-    assert pipeline.converts
+    assert not pipeline.converts
     image = _noise(40, 40)
-    named = Pipeline(zoo.DEFAULT_DEBLURRER, zoo.DEFAULT_CONVERTER, device="cpu", precision="fp32")
+    named = Pipeline(zoo.DEFAULT_DEBLURRER, zoo.NONE, device="cpu", precision="fp32")
     assert np.array_equal(pipeline(image), named(image))
-    assert not Pipeline(converter=zoo.NONE, device="cpu", precision="fp32").converts
-    # for another deblurrer no converter is made up
-    assert not _pipeline(Affine(1.0)).converts
+
+
+def test_a_converter_brings_the_deblurrer_that_it_was_trained_through() -> None:
+    options = {"device": "cpu", "precision": "fp32"}
+    image = _noise(40, 40)
+    both = Pipeline(converter="generic-small", **options)(image)
+    assert np.array_equal(both, Pipeline("known-blur-small", "generic-small", **options)(image))
+    other = Pipeline(zoo.DEFAULT_DEBLURRER, "generic-small", **options)(image)
+    assert not np.array_equal(both, other)
 
 
 def test_a_pipeline_tells_how_it_was_built_and_can_be_sent_to_other_processes() -> None:

@@ -148,5 +148,5 @@ def test_a_run_of_another_method_or_task_is_told_as_it_is():
 
 
 def test_a_deblurrer_of_an_older_version_has_no_simulated_cameras():
-    now = settings.load(DeblurrerSettings, "known-blur")
+    now = settings.load(DeblurrerSettings, "known-blur-small")
     assert settings_of_run(OLD_DEBLURRER, now)["simulated"] is None

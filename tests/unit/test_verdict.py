@@ -1,5 +1,6 @@
 """Which weights a run folder, or a camera's name, stands for."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from blur2blur.weights import verdict, zoo
 from blur2blur.weights.verdict import BEST, LAST, Verdict
 
 
-def make(run: Path, *names: str, kept: str | None = None) -> Path:
+def make(run: Path, *names: str, kept: str | None = None, shipped: str = "generic-small") -> Path:
     run.mkdir(parents=True)
     for name in names:
         (run / name).write_text(name)
@@ -19,7 +20,7 @@ def make(run: Path, *names: str, kept: str | None = None) -> Path:
             for whose in ("shipped", "own")
             for score in ("psnr_db", "distance", "blur_px")
         }
-        told = Verdict(shipped="generic-small", photographs=3, held_out=True, kept=kept, **scores)
+        told = Verdict(shipped=shipped, photographs=3, held_out=True, kept=kept, **scores)
         verdict.write(run, told)
     return run
 
@@ -46,6 +47,18 @@ def test_what_ships_is_used_where_a_camera_did_not_gain(tmp_path):
     assert told is not None
     assert not told.helped
     assert "shipped is better" in told.sentences(run)[-1]
+
+
+def test_a_run_that_did_not_gain_over_no_converter_stands_for_none(tmp_path):
+    run = make(tmp_path / "run", BEST, LAST, kept="none", shipped="none")
+    assert zoo.pair(zoo.DEFAULT, run) == (zoo.DEFAULT_DEBLURRER, None)
+    assert zoo.pair("known-blur-small", str(run)) == ("known-blur-small", None)
+    # the deblurrer that the run looked through is used, whether its converter won or not
+    shutil.copy(zoo.resolve("generic-small", role="converter"), run / LAST)
+    assert zoo.pair(zoo.DEFAULT, run) == ("known-blur-small", None)
+    gained = make(tmp_path / "gained", LAST, kept=LAST, shipped="none")
+    shutil.copy(run / LAST, gained / LAST)
+    assert zoo.pair(zoo.DEFAULT, gained) == ("known-blur-small", gained)
 
 
 def test_a_cameras_name_stands_for_its_run(tmp_path, monkeypatch):

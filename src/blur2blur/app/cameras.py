@@ -71,7 +71,7 @@ def sort(folder: Path, on_progress: api.Progress) -> Sorting:
 
 def minutes_needed() -> float:
     """Return how long teaching a camera takes here, told by how long deblurring does."""
-    pipeline = deblurring.pipeline_of(zoo.DEFAULT_CONVERTER, "1")
+    pipeline = deblurring.pipeline_of(zoo.NONE, "1")
     pixels = np.full((_TRIAL_PX, _TRIAL_PX, 3), 0.5, np.float32)
     pipeline.process(pixels)  # the first time it gets ready
     start_s = time.process_time()  # of all cores: other programs do not count

@@ -31,7 +31,7 @@ def build(room: Room) -> gr.Dropdown:
             )
             camera = gr.Dropdown(
                 camera_choices(room),
-                value=zoo.DEFAULT_CONVERTER,
+                value=zoo.NONE,
                 label=words.CAMERA,
                 info=words.CAMERA_INFO,
                 elem_id="camera",
@@ -40,7 +40,6 @@ def build(room: Room) -> gr.Dropdown:
                 scale = gr.Radio(
                     list(words.SCALES), value="1", label=words.SCALE, info=words.SCALE_INFO
                 )
-                bare = gr.Checkbox(label=words.NO_CAMERA_STEP)
                 everything = gr.Checkbox(label=words.EVERYTHING)
             start = gr.Button(words.START, variant="primary", elem_id="start")
             stop = gr.Button(words.STOP, variant="stop", visible=False, elem_id="stop")
@@ -95,7 +94,6 @@ def build(room: Room) -> gr.Dropdown:
     def run(
         uploads: Sequence[str] | None,
         converter: str,
-        without: bool,
         sharp_too: bool,
         size: str,
         request: gr.Request,
@@ -118,7 +116,7 @@ def build(room: Room) -> gr.Dropdown:
         work = deblurring.deblur(
             session,
             uploads,
-            converter=zoo.NONE if without else converter,
+            converter=converter,
             tell=tell,
             scale=size,
             everything=sharp_too,
@@ -208,7 +206,7 @@ def build(room: Room) -> gr.Dropdown:
     }
     start.click(
         run,
-        [drop, camera, bare, everything, scale],
+        [drop, camera, everything, scale],
         [start, stop, status, results, chosen, gallery, shown, save_all],
         concurrency_limit=1,
         concurrency_id=COMPUTE,
@@ -236,7 +234,7 @@ def build(room: Room) -> gr.Dropdown:
 def _build_api(room: Room) -> None:
     """Offer one photograph at a time to programs, as `/deblur`."""
     photograph, deblurred = gr.File(visible=False), named(gr.File(visible=False))
-    converter = gr.Textbox(zoo.DEFAULT_CONVERTER, visible=False)
+    converter = gr.Textbox(zoo.NONE, visible=False)
     strength = gr.Number(1.0, minimum=0, maximum=1, visible=False)
 
     def deblur(upload: str, name: str, share: float, request: gr.Request) -> Any:  # noqa: ANN401
@@ -265,7 +263,7 @@ def _build_api(room: Room) -> None:
 def camera_choices(room: Room) -> list[tuple[str, str]]:
     """Return the converters to choose from: what is shown, and the name."""
     taught = [(name, name) for name in room.cameras.names()]
-    return [(words.ANY_CAMERA, zoo.DEFAULT_CONVERTER), *taught]
+    return [(words.ANY_CAMERA, zoo.NONE), *taught]
 
 
 def _told(found: Sequence[Result]) -> str:

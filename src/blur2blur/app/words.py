@@ -39,7 +39,6 @@ SCALES = (
     ("Chosen by the blur", "auto"),
 )
 EVERYTHING = "Deblur photographs that are sharp already, too (`--all`)"
-NO_CAMERA_STEP = "Leave the camera step out (`--converter none`)"
 NOTHING_DROPPED = "Drop a photograph first."
 CLIP = "The clip, deblurred"
 

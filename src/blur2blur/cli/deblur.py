@@ -28,16 +28,16 @@ def deblur(
         ),
     ],
     converter: Annotated[
-        str | None,
-        typer.Option(
-            help="Converter trained on this camera, a name of shipped weights, or none. Not given: "
-            "generic-small with the deblurrer that ships, none with another."
-        ),
-    ] = None,
+        str,
+        typer.Option(help="Converter trained on this camera, a name of shipped weights, or none."),
+    ] = "none",
     deblurrer: Annotated[
         str,
-        typer.Option(help="Name of shipped weights, a file of ours, or of another project."),
-    ] = "known-blur-small",
+        typer.Option(
+            help="Name of shipped weights, a file of ours, or of another project; default: the one "
+            "that the converter was trained through, known-blur without."
+        ),
+    ] = "default",
     scale: Annotated[
         str,
         typer.Option(
@@ -163,8 +163,7 @@ def deblur(
     from blur2blur.showing import printable, progress_bars
     from blur2blur.weights import zoo
 
-    converter = zoo.converter_beside(deblurrer, converter or zoo.DEFAULT)
-    if save_converted and converter is None:
+    if save_converted and zoo.pair(deblurrer, converter)[1] is None:
         raise ConfigError("--save-converted needs --converter: without one nothing is converted")
 
     options: dict[str, Any] = {

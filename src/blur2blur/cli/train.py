@@ -45,7 +45,7 @@ def converter(
     preset: Preset = "converter",
     init: Annotated[
         str | None,
-        typer.Option(help="Converter to start from: generic-small, which ships, or a file."),
+        typer.Option(help="Converter to start from: a name that ships, or a file."),
     ] = None,
     set_: Set = None,
 ) -> None:

@@ -109,10 +109,10 @@ def results_in(folder: Path) -> frozenset[str]:
 def settings_of(pipeline: "Pipeline", **others: object) -> dict[str, object]:
     """Return what results depend on: version, weights, and how they are used; no device."""
     built = pipeline.built_from
-    converter = zoo.converter_beside(built["deblurrer"], built["converter"])
+    deblurrer, converter = zoo.pair(built["deblurrer"], built["converter"])
     return {
         "version": version("blur2blur"),
-        "deblurrer": _identity(built["deblurrer"], role="deblurrer"),
+        "deblurrer": _identity(deblurrer, role="deblurrer"),
         "converter": None if converter is None else _identity(converter, role="converter"),
         **{key: built[key] for key in ("scale", "ensemble", "strength")},
         **others,

@@ -67,8 +67,8 @@ class Pipeline:
 
     def __init__(
         self,
-        deblurrer: "Source" = zoo.DEFAULT_DEBLURRER,
-        converter: "Source | None" = zoo.DEFAULT,
+        deblurrer: "Source" = zoo.DEFAULT,
+        converter: "Source | None" = None,
         *,
         device: str = "auto",
         backend: Backend = "auto",
@@ -87,8 +87,9 @@ class Pipeline:
                 export` made of one (.onnx or .xml), a file of another project (extra `zoo`), or a
                 module of torch that maps B 3 H W, sRGB in [0, 1], to an image of that size or to a
                 tuple whose last is; its `size_rule`, where it has one, is kept by padding.
-            converter: likewise; None or "none" deblurs the image as it is; "default" is the one
-                that belongs to the deblurrer that ships, and None beside any other deblurrer.
+                "default" is the one that the converter was trained through, or, without, the one
+                that is made for cameras in general.
+            converter: likewise, or a run folder; None or "none" deblurs the image as it is.
             device: "auto" (GPU where there is one), "cpu", "cuda", "cuda:1", "mps"...
             backend: what runs them. "auto" is openvino on a CPU for networks of this project, else
                 eager, which is torch as it is.
@@ -115,7 +116,7 @@ class Pipeline:
         self.built_from: dict[str, Any] = {
             key: value for key, value in locals().items() if key not in ("self", "__class__")
         }
-        converter = zoo.converter_beside(deblurrer, converter)
+        deblurrer, converter = zoo.pair(deblurrer, converter)
         self.converts = converter is not None
         self.overlap_px, self.batch_size = overlap_px, batch_size
         if batch_size < 1:

@@ -79,14 +79,13 @@ def judge(run: Path, streams: sources.Streams, settings: SimulatedConverterSetti
 
     The camera's own are kept where they are better on its simulated pairs and do not harm its own
     photographs: the last ones, or the best ones where both scores prefer those, because the few
-    pairs of a validation tell little. Nothing is written of a run that saw no camera, or began from
-    nothing.
+    pairs of a validation tell little. Nothing is written of a run that saw no camera.
 
     Raises:
         InputError: the run folder cannot be written.
     """
     first = json.loads((run / LOG).read_text(encoding="utf-8").partition("\n")[0])
-    began = first["step"] == 0 and settings.init and not settings.simulated.train_deblurrer
+    began = first["step"] == 0 and not settings.simulated.train_deblurrer
     if not began or _DISTANCE not in first:
         return
     own, name = read_header(run / LAST).metrics, LAST
@@ -95,8 +94,9 @@ def judge(run: Path, streams: sources.Streams, settings: SimulatedConverterSetti
         own, name = best, BEST
     gained = own[_PSNR] >= first[_PSNR] + _LEAST_GAIN_DB
     better = gained and own[_DISTANCE] <= _WORSE * first[_DISTANCE]
-    known = settings.init in zoo.ENTRIES
-    shipped = settings.init if known else str(Path(settings.init).resolve())
+    shipped = settings.init or zoo.NONE
+    if shipped not in (*zoo.ENTRIES, zoo.NONE):
+        shipped = str(Path(shipped).resolve())
     verdict.write(
         run,
         Verdict(

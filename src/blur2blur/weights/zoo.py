@@ -12,7 +12,7 @@ import platformdirs
 from blur2blur.errors import CheckpointError
 from blur2blur.settings import nearest
 from blur2blur.weights import hub, packing, verdict
-from blur2blur.weights.headers import Header
+from blur2blur.weights.headers import Header, read_header
 
 WEIGHTS_DIR = Path(__file__).parent
 
@@ -52,7 +52,7 @@ ENTRIES: dict[str, Entry] = {
     "known-blur": Entry(
         role="deblurrer",
         file="known-blur.safetensors",
-        sha256="4718be5fda9c2dfe30916ada4354e431a7bb73f8ae9722071f006c057798c761",
+        sha256="cc7317c6fd93e2404986b846ccd48cef0c887bc7cb8cb8e0e6b025b87b138e7c",
         licence="Apache-2.0",
         trained_on="326 photographs under CC0, Unsplash, Pexels, MIT and CC BY licences",
         recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur -o RUN",
@@ -79,21 +79,41 @@ ENTRIES: dict[str, Entry] = {
 }
 
 DEFAULT_BLUR_EXTENT = "blur-extent"
-DEFAULT_DEBLURRER = "known-blur-small"
-DEFAULT_CONVERTER = "generic-small"
-"""Makes the blur that the default deblurrer undoes."""
+DEFAULT_DEBLURRER = "known-blur"
 
 DEFAULT = "default"
-"""In place of a converter: the one that belongs to the deblurrer."""
+"""In place of a deblurrer: the one that belongs to the converter."""
 NONE = "none"
 """In place of a converter: none."""
 
 
-def converter_beside(deblurrer: object, converter: object) -> Any:  # noqa: ANN401
-    """Return the converter that is meant beside a deblurrer: none is made up for a foreign one."""
-    if not isinstance(converter, str) or converter not in (DEFAULT, NONE):
-        return converter
-    return DEFAULT_CONVERTER if (deblurrer, converter) == (DEFAULT_DEBLURRER, DEFAULT) else None
+def pair(deblurrer: object, converter: object) -> tuple[Any, Any]:
+    """Return the deblurrer and the converter, or None, that are meant.
+
+    A converter's deblurrer is the one that it was trained through, where that ships. A run folder
+    whose own converter did not help where it began from none means none.
+
+    Raises:
+        CheckpointError: a damaged verdict, or as `hub.obtain`.
+        ConfigError: a name on the hub without the extra `hub`.
+    """
+    if converter is None or converter == NONE:
+        return (DEFAULT_DEBLURRER if deblurrer == DEFAULT else deblurrer), None
+    if not isinstance(converter, str | Path):
+        return (DEFAULT_DEBLURRER if deblurrer == DEFAULT else deblurrer), converter
+    run = _run_folder(str(converter), role="converter")
+    lost = run is not None and verdict.winner(run) == NONE
+    if deblurrer == DEFAULT:
+        deblurrer = _trained_through(f"{run}/{verdict.LAST}" if lost else str(converter))
+    return deblurrer, None if lost else converter
+
+
+def _trained_through(converter: str) -> str:
+    try:
+        named = read_header(resolve(converter, role="converter")).settings.get("deblurrer")
+    except CheckpointError:  # it is not of ours, or not there, which is told where it is loaded
+        return DEFAULT_DEBLURRER
+    return named if named in ENTRIES else DEFAULT_DEBLURRER
 
 
 RUN = "run"
@@ -132,11 +152,8 @@ def resolve(name_or_path: str, *, role: str) -> Path:
     entry = ENTRIES.get(name_or_path)
     if entry is None or entry.role != role:
         path = Path(name_or_path)
-        camera = camera_folder(name_or_path) if role == "converter" else None
-        if camera is not None and not path.exists() and (camera / RUN).is_dir():
-            path = camera / RUN
-        if path.is_dir():
-            return resolve(verdict.winner(path), role=role)
+        if run := _run_folder(name_or_path, role=role):
+            return resolve(verdict.winner(run), role=role)
         if path.is_file():
             if not os.access(path, os.R_OK):
                 raise CheckpointError(f"{path} cannot be read: permission denied")
@@ -155,19 +172,26 @@ def resolve(name_or_path: str, *, role: str) -> Path:
     return path
 
 
-WITHOUT_CONVERTER = "none"
-"""The setting `converter` of a deblurrer that is finished without one."""
+def _run_folder(name_or_path: str, *, role: str) -> Path | None:
+    """Return the run folder that a folder's path, or a converter's camera, means."""
+    if name_or_path in ENTRIES:
+        return None
+    path = Path(name_or_path)
+    camera = camera_folder(name_or_path) if role == "converter" else None
+    if camera is not None and not path.exists() and (camera / RUN).is_dir():
+        path = camera / RUN
+    return path if path.is_dir() else None
 
 
 def known_blur(header: Header) -> str | None:
-    """Return the known blur that weights of ours were trained for; None where they do not tell.
+    """Return the known blur that weights of ours were trained for.
 
-    A camera's name, "pairs", the extractor's file where the blur was transferred, or "that of
-    cameras" for a deblurrer that was finished without a converter.
+    A camera's name, "pairs", or the extractor's file where the blur was transferred; None where
+    they do not tell, or undo the blur of many cameras.
     """
     known = header.settings.get("known")
-    if header.settings.get("converter") == WITHOUT_CONVERTER:
-        return "that of cameras"
+    if header.settings.get("converter") == NONE:
+        return None
     if not isinstance(known, dict):
         return None
     source = known.get("source", "")

@@ -50,7 +50,7 @@ class ConvertedPairs:
             )
         self._autocast = fabric.autocast
         self._converter = None
-        if settings.converter != zoo.WITHOUT_CONVERTER:
+        if settings.converter != zoo.NONE:
             converter = loading.load_own(settings.converter, role="converter").to(fabric.device)
             check_crop(settings.data.crop_px, converter.size_rule)
             channels_last(converter)

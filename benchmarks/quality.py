@@ -9,8 +9,9 @@ was trained on. Each set is deblurred by every pair at every scale that is asked
 import argparse
 import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,6 +24,8 @@ from blur2blur.inference import Pipeline
 from machine import describe
 
 EXTENTS_PX = (5, 15, 30, 60)
+SMALL_CAMERAS = ("phone-small", "dusk-small", "night", "dashcam", "roll")
+"""Noisy ones, on photographs of half size."""
 UNCHANGED_DB = 60.0
 """What an image that comes back as it went in counts as."""
 WORSE_DB = 0.2
@@ -55,13 +58,15 @@ def real_pairs(folder: Path) -> Pairs:
     ]
 
 
-def simulated(folder: Path, camera: str, overrides: Sequence[str], *, seed: int) -> Pairs:
+def simulated(
+    folder: Path, camera: str, overrides: Sequence[str], *, seed: int, shrink: int = 1
+) -> Pairs:
     """Return (name, blurry, sharp) of a camera's photographs; the sharp ones have no noise."""
     taker = Camera(load_camera(camera, overrides))
     pairs: list[tuple[str, Tensor, Tensor]] = []
     for index, path in enumerate(images.find_images(folder)):
         rng = torch.Generator().manual_seed(1000 * seed + index)
-        sharp = tensors.read_rgb(path)[None]
+        sharp = torch.nn.functional.avg_pool2d(tensors.read_rgb(path)[None], shrink)
         exposure = taker.draw(1, rng, *sharp.shape[-2:])
         light = taker.light(sharp, exposure, rng)
         blurry = taker.develop(taker.expose(light, exposure), exposure, rng)
@@ -69,23 +74,28 @@ def simulated(folder: Path, camera: str, overrides: Sequence[str], *, seed: int)
     return pairs
 
 
-def sets(real: Path | None, photos: Path, seed: int) -> Iterator[tuple[str, Pairs]]:
-    """Yield the named sets of images."""
+def sets(real: Path | None, photos: Path, seed: int) -> Iterator[tuple[str, Callable[[], Pairs]]]:
+    """Yield the named sets of images, and what makes them."""
     if real is not None:
-        yield "real", real_pairs(real)
+        yield "real", partial(real_pairs, real)
+    take = partial(simulated, photos, seed=seed)
     plain = ["still=0", "objects.share=0", "spatial.share=0"]
-    yield (
-        "coded 8-37 px",
-        simulated(photos, "known", [*plain, "extent_px=[8,37]", "response=0.45"], seed=seed),
-    )
+    yield "coded 8-37 px", partial(take, "known", [*plain, "extent_px=[8,37]", "response=0.45"])
     noise = ["noise.shot=[5e-5,3e-4]", "noise.read=[3e-5,9e-4]", "demosaic=malvar"]
     phone = [*plain, *noise, "jpeg.quality=[85,95]"]
     for extent in EXTENTS_PX:
         fixed = f"extent_px={extent}"
-        yield f"{extent} px", simulated(photos, "known", [*plain, fixed], seed=seed)
-        yield f"{extent} px, phone", simulated(photos, "known", [*phone, fixed], seed=seed)
-    sharp = [(path.name, tensors.read_rgb(path)) for path in images.find_images(photos)]
-    yield "sharp", [(name, image, image) for name, image in sharp]
+        yield f"{extent} px", partial(take, "known", [*plain, fixed])
+        yield f"{extent} px, phone", partial(take, "known", [*phone, fixed])
+    for camera in SMALL_CAMERAS:
+        yield camera, partial(take, camera, [], shrink=2)
+    yield "sharp", partial(unblurred, photos)
+
+
+def unblurred(folder: Path) -> Pairs:
+    """Return (name, photograph, the same photograph)."""
+    sharp = [(path.name, tensors.read_rgb(path)) for path in images.find_images(folder)]
+    return [(name, image, image) for name, image in sharp]
 
 
 def measure(name: str, pairs: Pairs, pipeline: Pipeline, pair: str, scale: str) -> Iterator[Score]:
@@ -139,8 +149,8 @@ def main() -> None:
     print(describe(), f"seed      {options.seed}", sep="\n")
     scores: list[Score] = []
     chosen = [
-        (name, pairs)
-        for name, pairs in sets(options.real, options.photos, options.seed)
+        (name, make())
+        for name, make in sets(options.real, options.photos, options.seed)
         if not options.only or name in options.only
     ]
     for text in options.pair:

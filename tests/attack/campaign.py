@@ -104,7 +104,8 @@ def run(minutes: float, seed: int, first: int, only: str | None) -> tuple[Counte
             if time.monotonic() > end:
                 break
             if kind == "kill":
-                name, problem = kills.case(number, seed, Path(root))
+                name, problem, signals = kills.case(number, seed, Path(root))
+                tried[f"signals: {name}"] += signals
             else:
                 answer = worker.run(kind, number, seed)
                 name, problem = str(answer["name"]), problem_of(answer)

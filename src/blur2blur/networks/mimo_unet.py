@@ -162,7 +162,9 @@ class MimoUNet(ImageNetwork):
     def restore(self, image: Tensor, *guides: Tensor) -> Tensor:
         """B 3 H W, and guides like it, to the image at full size."""
         image_quarter, image_half, _ = self._inputs(image)
-        _, _, full = self._decode(torch.cat([image, *guides], 1), image_half, image_quarter)
+        # a cat of one image is an input of its own to OpenVINO
+        images = torch.cat([image, *guides], 1) if guides else image
+        _, _, full = self._decode(images, image_half, image_quarter)
         return image + self.head_full(full)
 
     def _inputs(self, image: Tensor) -> tuple[Tensor, ...]:

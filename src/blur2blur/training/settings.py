@@ -167,6 +167,13 @@ class ConverterSettings(TaskSettings):
             raise ValueError(
                 f"method = {method!r}: it must be {' or '.join(repr(name) for name in METHODS)}"
             )
+        known = values.get("known")
+        source = known.get("source", "synthetic") if isinstance(known, Mapping) else "synthetic"
+        if method == "simulated" and source in ("pairs", "transfer"):
+            raise ValueError(
+                f"known.source = '{source}' leaves nothing to simulate: use the preset "
+                "converter-pairs, or known.source=synthetic"
+            )
         (other,) = METHODS.keys() - {method}
         given = sorted(_given_names(values) & unread_names(method))
         if given:
@@ -234,15 +241,6 @@ class SimulatedConverterSettings(ConverterSettings):
     """`simulated`: learns from pairs of simulated cameras; `adversarial`: from a discriminator and
     a content loss, as published. What the other one reads is refused."""
     simulated: SimulatedPairsSettings = SimulatedPairsSettings()
-
-    @model_validator(mode="after")
-    def _known_blur_is_a_cameras(self) -> Self:
-        if self.known.source != "synthetic":
-            raise ValueError(
-                f"known.source = '{self.known.source}' leaves nothing to simulate: use the preset "
-                "converter-pairs, or known.source=synthetic"
-            )
-        return self
 
 
 class AdversarialDataSettings(DataSettings):

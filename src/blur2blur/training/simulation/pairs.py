@@ -50,9 +50,7 @@ class Simulation:
             self._known = Camera(load_camera(known.camera, known.overrides), of_crops=True)
             every.append(self._known)
         self._lens_reach_px = max(camera.lens_reach_px for camera in every)
-        # the known blur is of the same motion, through another lens
-        moved_px = max(each.reach_px - each.lens_reach_px for each in self._cameras)
-        self.margin_px = JPEG_PERIOD_PX // 2 + moved_px + self._lens_reach_px
+        self.margin_px = JPEG_PERIOD_PX // 2 + max(camera.reach_px for camera in every)
 
     def match(self, unknown: Tensor, sharp: Tensor, rng: torch.Generator, *, compared: int) -> None:
         """From now on simulate cameras whose photographs look like the camera's own.

@@ -7,6 +7,7 @@ import pytest
 
 from blur2blur.errors import CheckpointError
 from blur2blur.weights import verdict, zoo
+from blur2blur.weights.headers import Header
 from blur2blur.weights.verdict import BEST, LAST, Verdict
 
 
@@ -59,6 +60,14 @@ def test_a_run_that_did_not_gain_over_no_converter_stands_for_none(tmp_path):
     gained = make(tmp_path / "gained", LAST, kept=LAST, shipped="none")
     shutil.copy(run / LAST, gained / LAST)
     assert zoo.pair(zoo.DEFAULT, gained) == ("known-blur-small", gained)
+
+
+def test_a_deblurrer_that_a_header_names_is_one_that_ships(tmp_path, monkeypatch):
+    run = make(tmp_path / "run", LAST)
+    for named in (["known-blur-small"], "elsewhere.safetensors", None):
+        header = Header(role="converter", network="mimo_unet", settings={"deblurrer": named})
+        monkeypatch.setattr(zoo, "read_header", lambda _, header=header: header)
+        assert zoo.pair(zoo.DEFAULT, run) == (zoo.DEFAULT_DEBLURRER, run)
 
 
 def test_a_cameras_name_stands_for_its_run(tmp_path, monkeypatch):

@@ -97,13 +97,13 @@ def pair(deblurrer: object, converter: object) -> tuple[Any, Any]:
         CheckpointError: a damaged verdict, or as `hub.obtain`.
         ConfigError: a name on the hub without the extra `hub`.
     """
-    if converter is None or converter == NONE:
-        return (DEFAULT_DEBLURRER if deblurrer == DEFAULT else deblurrer), None
+    converter = None if isinstance(converter, str) and converter == NONE else converter
+    named = isinstance(deblurrer, str) and deblurrer == DEFAULT
     if not isinstance(converter, str | Path):
-        return (DEFAULT_DEBLURRER if deblurrer == DEFAULT else deblurrer), converter
+        return (DEFAULT_DEBLURRER if named else deblurrer), converter
     run = _run_folder(str(converter), role="converter")
     lost = run is not None and verdict.winner(run) == NONE
-    if deblurrer == DEFAULT:
+    if named:
         deblurrer = _trained_through(f"{run}/{verdict.LAST}" if lost else str(converter))
     return deblurrer, None if lost else converter
 
@@ -113,7 +113,9 @@ def _trained_through(converter: str) -> str:
         named = read_header(resolve(converter, role="converter")).settings.get("deblurrer")
     except CheckpointError:  # it is not of ours, or not there, which is told where it is loaded
         return DEFAULT_DEBLURRER
-    return named if named in ENTRIES else DEFAULT_DEBLURRER
+    if isinstance(named, str) and named in ENTRIES:
+        return named
+    return DEFAULT_DEBLURRER
 
 
 RUN = "run"

@@ -1,6 +1,6 @@
 """What a second worker of a local Ray gains: photographs a second with one worker and with two.
 
-`python benchmarks/cluster_efficiency.py --photographs 16 --repeats 3`
+`python benchmarks/cluster_efficiency.py --photographs 64 --repeats 3`
 
 The seconds are those between the first result of all workers and the last, so that neither the
 start of Ray nor the loading of the networks is counted. Each worker has one core.
@@ -45,7 +45,7 @@ def photographs_a_second(source: Path, out: Path, workers: int) -> float:
 def main() -> None:
     """Print a row for each number of workers."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photographs", type=int, default=16)
+    parser.add_argument("--photographs", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     print(describe(), f"{options.photographs} photographs of 512 x 512 px", sep="\n", flush=True)

@@ -24,7 +24,11 @@ LOCAL = "local"
 """In place of a cluster's address: one on this machine alone."""
 
 _BLOCK = 16
-"""Photographs that an actor is given at once: what is begun anew where one dies."""
+"""Photographs that an actor is given at once, at most: what is begun anew where one dies."""
+_BLOCKS_PER_ACTOR = 4
+"""At least, where there are so many photographs, so that all actors end at about the same time."""
+_WAITING = 2
+"""Blocks that an actor has, with the one that it does; with more, the first takes those of others."""
 _RETRIES = 2
 
 
@@ -101,7 +105,7 @@ def _results(  # noqa: ANN202  (rows of Ray, which is not typed)
     gpus = int(resources.get("GPU", 0)) if pipeline.get("device") != "cpu" else 0
     cores = min(cores, int(resources.get("CPU", 1)))
     actors = gpus or int(resources.get("CPU", 1)) // cores
-    blocks = max(-(-len(rows) // block), min(actors, len(rows)))
+    blocks = max(-(-len(rows) // block), min(_BLOCKS_PER_ACTOR * actors, len(rows)))
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells of every step of its plan
     with warnings.catch_warnings():
         # how often is tried again can be said in no other way; unsaid, it is for ever
@@ -109,7 +113,9 @@ def _results(  # noqa: ANN202  (rows of Ray, which is not typed)
         mapped = ray.data.from_items(rows, override_num_blocks=blocks).map(
             _Worker,
             fn_constructor_args=(dict(pipeline), wanted, out, version("blur2blur")),
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
+            compute=ray.data.ActorPoolStrategy(
+                min_size=1, max_size=actors, max_tasks_in_flight_per_actor=_WAITING
+            ),
             max_task_retries=_RETRIES,
             **({"num_gpus": 1} if gpus else {"num_cpus": cores}),
         )

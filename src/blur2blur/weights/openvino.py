@@ -65,6 +65,8 @@ def compile_model(model: Any, precision: str) -> Any:  # noqa: ANN401 (openvino 
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": threads(),
+        # with fewer threads than cores, each process would bind its own to the same first cores
+        "ENABLE_CPU_PINNING": False,
         # what it keeps for shapes that it has met: memory that grew with every size of image
         "CPU_RUNTIME_CACHE_CAPACITY": "0",
     }

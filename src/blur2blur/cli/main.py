@@ -107,7 +107,24 @@ def guard(command: Callable[[], int | None]) -> None:
     A user's mistake, or a path the system refuses, becomes a line and exit 2; Ctrl-C a line and
     exit 130; SIGTERM one and 143.
     """
+    _prepare_process()
+    try:
+        if code := command():
+            sys.exit(code)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except KeyboardInterrupt:
+        _end_stopped()
+    except Exception as error:  # noqa: BLE001 (raised again where it is our own mistake)
+        if _asked_to_end:  # and a library that was being loaded made another error of it
+            _end_stopped()
+        _fail(_explained(error))
+
+
+def _prepare_process() -> None:
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored: in the background
+        signal.signal(signal.SIGINT, _interrupt)
     _name_user()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -117,43 +134,35 @@ def guard(command: Callable[[], int | None]) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     if not sys.warnoptions:  # libraries' remarks to those who program with them
         warnings.simplefilter("ignore")
-    try:
-        if code := command():
-            sys.exit(code)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
-        sys.exit(130)
-    except (Blur2BlurError, _UsageError, ImportError, OSError) as error:
-        _fail(_explained(error))
-    except RuntimeError as error:
-        # which pathlib, before Python 3.13, makes of links that lead round in a circle
-        cause = error.__context__
-        if not isinstance(cause, OSError) or cause.errno != errno.ELOOP:
-            raise
-        _fail(_explained(cause))
 
 
 def _explained(error: Exception) -> str:
     """Return what to tell of a mistake; nothing where the help was shown instead.
 
     Raises:
-        ImportError: that one, where it is ours and not a part that is not installed.
+        Exception: that one, where it is our own mistake.
     """
     if isinstance(error, _UsageError):
         mistake: Any = error  # typer does not name its class
         command = mistake.ctx.command_path if mistake.ctx else "blur2blur"
         message = mistake.format_message().strip().rstrip(".")
         return message and f"{message}; see {command} --help"
-    if isinstance(error, ImportError):
-        missing = extras.explained(error, purpose="this command")
-        if missing is None:
-            raise error
+    if isinstance(error, ImportError) and (
+        missing := extras.explained(error, purpose="this command")
+    ):
         return str(missing)
+    cause = error.__context__
+    if (
+        isinstance(error, RuntimeError)
+        and isinstance(cause, OSError)
+        and cause.errno == errno.ELOOP
+    ):
+        return _explained(cause)  # pathlib's, before Python 3.13
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return str(error)
+    if isinstance(error, (Blur2BlurError, OSError)):
+        return str(error)
+    raise error
 
 
 class _OneLine(logging.Formatter):
@@ -171,9 +180,26 @@ def _name_user() -> None:
         os.environ["USER"] = f"user-{os.getuid()}"
 
 
+_asked_to_end: list[int] = []
+"""Exit codes of the signals that have come."""
+
+
+def _end_stopped() -> NoReturn:
+    code = _asked_to_end[-1] if _asked_to_end else 130
+    if code == 130:
+        typer.echo("stopped", err=True)
+    sys.exit(code)
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    _asked_to_end.append(130)
+    raise KeyboardInterrupt
+
+
 def _terminate(_number: int, _frame: object) -> NoReturn:
     """End as an exception does: what is half written goes, what is finished stays."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _asked_to_end.append(143)
     os.write(2, b"terminated\n")  # the streams may be in the middle of a line
     sys.exit(143)
 

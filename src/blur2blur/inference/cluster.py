@@ -28,7 +28,7 @@ _BLOCK = 16
 _BLOCKS_PER_ACTOR = 4
 """At least, where there are so many photographs, so that all actors end at about the same time."""
 _WAITING = 2
-"""Blocks that an actor has, with the one that it does; with more, the first takes those of others."""
+"""Blocks that an actor has, with the one that it does; with more the first has those of others."""
 _RETRIES = 2
 
 

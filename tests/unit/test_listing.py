@@ -69,3 +69,20 @@ def test_the_folder_itself_may_be_a_link(tmp_path: Path, through_link: bool):
     (tmp_path / "link").symlink_to(real)
     root = tmp_path / "link" if through_link else real
     assert listing.find(root).photographs == (root / "1.png",)
+
+
+def test_a_folder_that_cannot_be_listed_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = make(tmp_path, "1.png", "private/2.png", "public/3.png")
+    scandir = os.scandir
+
+    def refusing(folder: Path):
+        if folder == root / "private":
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = listing.find(root)
+    assert found.photographs == (root / "1.png", root / "public/3.png")
+    assert skipped(found, root) == {"private": "folder that cannot be listed: Permission denied"}

@@ -62,15 +62,13 @@ def find(
     """List a folder and the folders in it; `advance` is called after each file.
 
     Links to folders are followed, each folder once: its own place goes before a link to it. No file
-    is opened. `others` are suffixes of files that are listed apart instead of passed over.
+    is opened. A folder in it that cannot be listed is passed over, with its reason. `others` are
+    suffixes of files that are listed apart instead of passed over.
 
     Raises:
-        DataError: the folder is missing, is a file, or it or a folder in it cannot be listed.
+        DataError: the folder is missing, is a file, or cannot be listed.
     """
-    if not folder.exists():
-        raise DataError(f"no folder {folder}")
-    if not folder.is_dir():
-        raise DataError(f"{folder} is a file; a folder of photographs is needed")
+    _check(folder)
     photographs: list[Path] = []
     beside: list[Path] = []
     skipped: list[Skipped] = []
@@ -85,7 +83,7 @@ def find(
             skipped.append(Skipped(path=parent, reason=SEEN_FOLDER))
             continue
         searched.add(place)
-        for entry in _entries(parent):
+        for entry in _entries(parent, skipped):
             path = Path(entry)
             if entry.name.startswith("."):
                 skipped.append(Skipped(path=path, reason=HIDDEN))
@@ -105,13 +103,28 @@ def find(
     )
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _check(folder: Path) -> None:
+    """Raise DataError for what is no folder that can be listed."""
+    if not folder.exists():
+        raise DataError(f"no folder {folder}")
+    if not folder.is_dir():
+        raise DataError(f"{folder} is a file; a folder of photographs is needed")
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise DataError(f"cannot list {folder}: {error.strerror or error}") from error
+
+
+def _entries(folder: Path, skipped: list[Skipped]) -> list[os.DirEntry[str]]:
+    """Return what lies in a folder, sorted; one that cannot be listed is added to `skipped`."""
     try:
         with os.scandir(folder) as entries:
             wanted = (entry for entry in entries if entry.name != MANIFEST)
             return sorted(wanted, key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(f"cannot list {folder}: {error.strerror or error}") from error
+        reason = f"folder that cannot be listed: {error.strerror or error}"
+        skipped.append(Skipped(path=folder, reason=reason))
+        return []
 
 
 def _unwanted(path: Path, entry: os.DirEntry[str], suffixes: frozenset[str]) -> str | None:

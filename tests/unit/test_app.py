@@ -122,6 +122,20 @@ def test_names_in_a_zip_differ(room: Room):
     assert names == ["a.jpg", "A (2).jpg", "a (3).jpg", "b.jpg"]
 
 
+def test_a_small_photograph_is_framed_at_100_percent(room: Room, tmp_path: Path):
+    session = room.sessions.of("one")
+    Image.new("RGB", (100, 50), "red").save(tmp_path / "1.png")
+    upload = sessions.Upload(path=tmp_path / "1.png", name="1.png")
+    result = deblurring.Result(upload=upload, output=tmp_path / "1.png", blur_px=3.0)
+    shown, _ = deblurring.preview(session, result, strength=1, at=(0.5, 0.5))
+    with Image.open(shown) as picture:
+        assert picture.size == deblurring.CROP_PX
+        red, _, blue = picture.resize((6, 4), Image.Resampling.NEAREST).getpixel((0, 0))
+        assert abs(red - blue) < 5
+        box = Image.eval(picture.getchannel("R"), lambda value: 255 * (value > 200)).getbbox()
+    assert box == pytest.approx((280, 195, 380, 245), abs=8)
+
+
 def test_photographs_of_too_many_pixels_are_refused(room: Room, tmp_path: Path):
     Image.new("L", (200, 100)).save(tmp_path / "large.png")
     with pytest.raises(InputError, match="200 x 100"):

@@ -240,12 +240,15 @@ def _build_api(room: Room) -> None:
     def deblur(upload: str, name: str, share: float, request: gr.Request) -> Any:  # noqa: ANN401
         session = room.session(request)
         with explained():
-            (result,) = deblurring.deblur(
-                session,
-                [upload],
-                converter=name,
-                tell=lambda part, what: None,
-            )
+            try:
+                (result,) = deblurring.deblur(
+                    session,
+                    [upload],
+                    converter=name,
+                    tell=lambda part, what: None,
+                )
+            except Stopped as error:
+                raise InputError(words.ENDED) from error
             if result.output is None:
                 raise InputError(result.problem)
             return deblurring.file_of(session, result, strength=share), result.name

@@ -29,9 +29,13 @@ WHOLE_PX = 2000
 CROP_PX = (660, 440)
 """Width and height of what is shown at 100 %: the width that the slider has on a desktop."""
 THUMBNAIL_PX = 240
+_FRAME = 128  # grey
 _PREVIEW_QUALITY = 92
 _DECODING = threading.BoundedSemaphore(2)
 """Whoever decodes whole photographs beside the one that is computed: memory depends on it."""
+_COMPUTING = threading.Lock()
+_END_S = 30.0
+"""How long the end of the page waits for what is computed; a tile takes much less."""
 
 Float32 = NDArray[np.float32]
 Tell = Callable[[float, str], None]
@@ -112,16 +116,23 @@ def deblur(
         try:
             on_progress("", 0, None)
             session.limits.check_photograph(upload.path)
-            done = api.deblur_folder(
-                [upload.path],
-                out,
-                pipeline=pipeline,
-                everything=everything,
-                on_progress=on_progress,
-            )
+            with _COMPUTING:
+                done = api.deblur_folder(
+                    [upload.path],
+                    out,
+                    pipeline=pipeline,
+                    everything=everything,
+                    on_progress=on_progress,
+                )
             yield _result(pipeline, upload, done, out / upload.path.name)
         except Blur2BlurError as error:
             yield Result(upload=upload, problem=words.of_error(error, upload.path, upload.name))
+
+
+def wait_for_end() -> None:
+    """Wait for what is computed, as no interpreter may end under the threads of a runtime."""
+    if _COMPUTING.acquire(timeout=_END_S):
+        _COMPUTING.release()
 
 
 def _result(pipeline: Pipeline, upload: Upload, done: Deblurred, left_as_it_is: Path) -> Result:
@@ -229,7 +240,11 @@ def _part(pixels_uint8: NDArray[np.uint8], at: tuple[float, float] | None) -> Fl
     left = round(at[0] * max(0, width - CROP_PX[0]))
     top = round(at[1] * max(0, height - CROP_PX[1]))
     crop = pixels_uint8[top : top + CROP_PX[1], left : left + CROP_PX[0]]
-    return _reduced(crop, 1)
+    # a smaller one is framed: the slider is as wide as it is, and would enlarge it
+    frame = np.full((CROP_PX[1], CROP_PX[0], 3), _FRAME, np.uint8)
+    above, beside = (CROP_PX[1] - crop.shape[0]) // 2, (CROP_PX[0] - crop.shape[1]) // 2
+    frame[above : above + crop.shape[0], beside : beside + crop.shape[1]] = crop
+    return _reduced(frame, 1)
 
 
 def _write(path: Path, pixels: Float32) -> None:

@@ -17,7 +17,7 @@ import gradio as gr
 from gradio.themes import Soft
 from starlette.middleware import Middleware
 
-from blur2blur.app import camera_tab, deblur_tab, words
+from blur2blur.app import camera_tab, deblur_tab, deblurring, words
 from blur2blur.app.cameras import Cameras
 from blur2blur.app.limits import Gate, Limits
 from blur2blur.app.parts import Room
@@ -124,7 +124,9 @@ class Server:
 
     def close(self) -> None:
         """Stop serving and training, and delete all visitors' files."""
+        self._room.sessions.end_all()
         self._room.cameras.close()
+        deblurring.wait_for_end()
         self._page.close(verbose=False)
         shutil.rmtree(self._root, ignore_errors=True)
 

@@ -120,6 +120,14 @@ class Sessions:
         if session is not None:
             _end(session)
 
+    def end_all(self) -> None:
+        """Do so for all visitors."""
+        with self._lock:
+            sessions = list(self._of.values())
+            self._of.clear()
+        for session in sessions:
+            _end(session)
+
 
 def _end(session: Session) -> None:
     session.stop.set()

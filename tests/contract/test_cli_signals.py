@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-# as pybind11 does with whatever is raised while a module of its own is being loaded
 _HIDING = """
 import os, signal
 from blur2blur.cli.main import guard
@@ -13,16 +12,20 @@ def command():
     try:
         os.kill(os.getpid(), signal.{name})
     except BaseException:
-        raise ImportError("initialization failed") from None
+        {then}
 guard(command)
 """
+# as pybind11 does with whatever is raised while a module of its own is being loaded
+_ANOTHER = "raise ImportError('initialization failed') from None"
+# as a destructor does
+_NOTHING = "return"
 
 
 @pytest.mark.parametrize(
     ("name", "code", "said"), [("SIGTERM", 143, "terminated\n"), ("SIGINT", 130, "stopped\n")]
 )
-def test_signal_that_a_library_hides(name: str, code: int, said: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", _HIDING.format(name=name)], capture_output=True, text=True
-    )
+@pytest.mark.parametrize("then", [_ANOTHER, _NOTHING])
+def test_signal_that_a_library_hides(then: str, name: str, code: int, said: str) -> None:
+    script = _HIDING.format(name=name, then=then)
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (code, said)

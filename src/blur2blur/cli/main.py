@@ -109,7 +109,10 @@ def guard(command: Callable[[], int | None]) -> None:
     """
     _prepare_process()
     try:
-        if code := command():
+        code = command()
+        if _asked_to_end:  # and the exception was lost, in the destructor of something
+            _end_stopped()
+        if code:
             sys.exit(code)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -305,11 +305,12 @@ def train(
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
     loader = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
-    batches = cast("Iterator[Batch]", iter(loader))
+    batches = cast("Generator[Batch]", iter(loader))
     log = RunLog(folder, first_step=step, logger=run.logger) if fabric.is_global_zero else None
     stopped = False
     try:
-        with _interruptible() as stop_requested:
+        # closed while signals are only noted: raised where processes are ended, they would be lost
+        with _interruptible() as stop_requested, closing(batches):
             if step == 0 and log is not None:
                 log.write(0, task.validate(averaged.module))  # what it begins from
             while step < run.steps and not stopped:

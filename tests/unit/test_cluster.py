@@ -55,9 +55,27 @@ def bucket() -> Iterator[str]:
     """The end of addresses in an object store on this machine, which has one bucket."""
     server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
+    server._server.app = full_store(server._server.app)
     host, port = server.get_host_and_port()
     yield f"?scheme=http&endpoint_override={host}:{port}&region=us-east-1"
     server.stop()
+
+
+def full_store(app: Any) -> Any:
+    """Return the server's application, where a place named `full` has room for two files."""
+    kept: set[str] = set()
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        path = environ["PATH_INFO"]
+        writes = environ["REQUEST_METHOD"] in ("PUT", "POST")
+        if writes and path.startswith("/photos/full/") and path.endswith(".png"):
+            if path not in kept and len(kept) == 2:
+                start_response("403 Forbidden", [("Content-Type", "application/xml")])
+                return [b"<Error><Code>QuotaExceeded</Code><Message>no room</Message></Error>"]
+            kept.add(path)
+        return app(environ, start_response)
+
+    return answer
 
 
 def options(archive: Path) -> dict[str, Any]:
@@ -159,6 +177,16 @@ def test_from_object_store_to_object_store(archive: Path, two_workers: None, buc
     )  # fmt: skip
     assert (done, len(failures)) == (0, 6)
     assert all("secret" not in each and "\n" not in each for each in failures)
+
+    # a store that is full after two: the others are told of, nothing half-written is left
+    done, failures = cluster.deblur(
+        [source], out.replace("photos/out", "photos/full"), options(archive), Wanted(),
+        address=cluster.LOCAL, cores=1, on_progress=lambda done, total: None,
+    )  # fmt: skip
+    assert (done, len(failures)) == (2, 4)
+    assert sum("no room" in each for each in failures) == 3
+    everything = store.get_file_info(fs.FileSelector("photos/full", recursive=True))
+    assert sum(each.is_file for each in everything) == 2
 
 
 def test_a_store_that_cannot_be_reached(archive: Path):

@@ -74,7 +74,7 @@ def build(
                     kind: gr.Gallery(
                         label=label,
                         columns=4,
-                        height=300,
+                        height=240,
                         min_width=280,
                         allow_preview=False,
                         object_fit="cover",
@@ -108,8 +108,9 @@ def build(
             )
         before_after = gr.DownloadButton(words.SAVE_PAGE, visible=False, elem_id="before-after")
         with gr.Accordion(words.DETAILS, open=False):
-            curve = gr.LinePlot(x="step", y="dB", color="camera", title=words.CURVE, height=260)
-            numbers = gr.Markdown()
+            gr.Markdown(words.CURVE)  # a title of the plot's own is cut off on a phone
+            curve = gr.LinePlot(x="step", y="dB", color="camera", color_title=" ", height=260)
+            numbers = gr.Markdown(elem_id="numbers")
 
     def sort_them(
         uploads: Sequence[str] | None,
@@ -217,7 +218,7 @@ def build(
                 value=session.lend(at.before_after) if at.before_after else None,
                 visible=at.before_after is not None,
             ),
-            curve: _curve(at, called),
+            curve: _curve(at),
             numbers: words.verdict_details(at.verdict) if at.verdict else "",
             camera_list: gr.Dropdown(camera_choices(room)),
         }
@@ -287,8 +288,8 @@ def _status(name: str, at: Progress) -> str:
     return words.paused(name, at.step, at.steps) + problem
 
 
-def _curve(at: Progress, name: str) -> pd.DataFrame:
+def _curve(at: Progress) -> pd.DataFrame:
     first = at.curve[0][1] if at.curve else 0.0
-    rows = [(step, first, words.ANY_CAMERA) for step, _ in at.curve]
-    rows += [(step, value, name) for step, value in at.curve]
+    rows = [(step, first, words.ANY) for step, _ in at.curve]
+    rows += [(step, value, words.YOURS) for step, value in at.curve]
     return pd.DataFrame(rows, columns=["step", "dB", "camera"])

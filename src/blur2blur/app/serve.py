@@ -34,6 +34,8 @@ footer, .unseen { display: none !important }
 [id^=sheet-] .grid-container {
   grid-template-columns: repeat(auto-fill, minmax(90px, 1fr)) !important
 }
+#numbers :is(td, th) { overflow-wrap: normal !important; word-break: normal !important }
+#numbers :is(td, th) { padding: 0.3rem !important }
 .gradio-container { width: 100% !important; max-width: 1180px !important }
 .gradio-container { margin: 0 auto !important }
 """

@@ -68,6 +68,7 @@ TEACH = "Teach it"
 CONTINUE = "Go on"
 NEW_CAMERA = "Another camera"
 CURVE = "Quality on test pictures of your camera (dB, higher is better)"
+ANY, YOURS = "any camera", "yours"
 SAVE_PAGE = "Download your photographs before and after (a page)"
 SHEET = "Your own photographs: as they were, deblurred for any camera, deblurred for yours"
 BAD_NAME = "A name has up to 40 letters, digits, spaces, - and _, and begins with a letter."
@@ -238,7 +239,7 @@ def verdict_details(found: Verdict) -> str:
         ("Blur left in your own photographs, px (lower is better)", "blur_px", ".1f"),
         ("Distance in blur from your sharp ones (lower is better)", "distance", ".3f"),
     ]
-    lines = ["| | any camera | yours |", "|---|---|---|"]
+    lines = [f"| | {ANY} | {YOURS} |", "|---|---|---|"]
     for label, key, form in rows:
         shipped, own = (getattr(found, f"{whose}_{key}") for whose in ("shipped", "own"))
         lines.append(f"| {label} | {shipped:{form}} | {own:{form}} |")

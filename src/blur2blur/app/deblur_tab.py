@@ -7,8 +7,9 @@ import gradio as gr
 
 from blur2blur import images
 from blur2blur.app import deblurring, words
-from blur2blur.app.deblurring import Result, Stopped
+from blur2blur.app.deblurring import Result
 from blur2blur.app.parts import AT_ONCE, COMPUTE, PRIVATE, Room, explained, named
+from blur2blur.app.sessions import Stopped
 from blur2blur.errors import InputError
 from blur2blur.inference.video.reading import SUFFIXES as CLIP_SUFFIXES
 from blur2blur.weights import zoo
@@ -138,8 +139,6 @@ def build(room: Room) -> gr.Dropdown:
             problem = error
         finished = [each for each in found if each.output is not None]
         yield {
-            start: gr.Button(visible=True),
-            stop: gr.Button(visible=False),
             status: "\n\n".join(filter(None, [note, _told(found)])),
             results: finished,
             chosen: 0,
@@ -149,6 +148,10 @@ def build(room: Room) -> gr.Dropdown:
         }
         if problem is not None:
             raise problem
+
+    def at_rest() -> Updates:
+        # after `run`, whose button takes no click as long as it has not returned
+        return {start: gr.Button(visible=True), stop: gr.Button(visible=False)}
 
     def halt(request: gr.Request) -> None:
         room.session(request).stop.set()
@@ -213,7 +216,7 @@ def build(room: Room) -> gr.Dropdown:
         show_progress="full",
         show_progress_on=[status],
         **PRIVATE,
-    ).then(**view)
+    ).then(at_rest, None, [start, stop], **AT_ONCE).then(**view)
     stop.click(halt, None, None, **AT_ONCE)
     gallery.select(choose, None, [chosen], **AT_ONCE).then(**view)
     gr.on(

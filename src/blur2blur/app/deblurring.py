@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from blur2blur import api, images
 from blur2blur.app import words
-from blur2blur.app.sessions import Session, Upload
+from blur2blur.app.sessions import Session, Stopped, Upload
 from blur2blur.errors import Blur2BlurError, InputError
 from blur2blur.images import Photograph
 from blur2blur.inference import Pipeline, working_scale
@@ -40,10 +40,6 @@ _END_S = 30.0
 Float32 = NDArray[np.float32]
 Tell = Callable[[float, str], None]
 """Told which part of the whole is done, in [0, 1], and what is going on, in words."""
-
-
-class Stopped(Exception):
-    """The visitor pressed stop, or left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +93,24 @@ def deblur(
         Stopped: by `session.stop`.
         Blur2BlurError: the converter cannot be loaded, or there are too many files.
     """
+    try:
+        yield from _each(
+            session, uploads, converter=converter, tell=tell, scale=scale, everything=everything
+        )
+    finally:
+        if session.ended:  # and what was written after her files were deleted is left
+            session.remove()
+
+
+def _each(
+    session: Session,
+    uploads: Sequence[str],
+    *,
+    converter: str,
+    tell: Tell,
+    scale: str,
+    everything: bool,
+) -> Iterator[Result]:
     session.stop.clear()
     taken = session.take_in(uploads)
     tell(0, words.PREPARING)
@@ -108,7 +122,7 @@ def deblur(
         def on_progress(
             what: str, done: int, total: int | None, number: int = number, upload: Upload = upload
         ) -> None:
-            if session.stop.is_set():
+            if session.stop.is_set() or session.ended:
                 raise Stopped
             part = done / total if total and what == upload.path.name else 0
             clock.show(number + min(1.0, part), upload.name)

@@ -20,6 +20,10 @@ UPLOADS = "uploads"
 _NAME_CHARACTERS = 80
 
 
+class Stopped(Exception):
+    """The visitor pressed stop, or left."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """An uploaded file under a number, in place of its own name.
@@ -35,19 +39,27 @@ class Upload:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """One visitor: her folder, and the wish to stop what is going on."""
+    """One visitor: her folder, the wish to stop what is going on, and whether she left."""
 
     folder: Path
     uploads: Path
     limits: Limits
     stop: threading.Event = field(default_factory=threading.Event)
     used_s: float = field(default_factory=time.monotonic)
+    ended: bool = False
 
     def new_folder(self) -> Path:
-        """Return a new folder of hers."""
+        """Return a new folder of hers. Raises Stopped where she left meanwhile."""
         folder = self.folder / secrets.token_hex(8)
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir()
+        except FileNotFoundError as error:
+            raise Stopped from error
         return folder
+
+    def remove(self) -> None:
+        """Delete her files; what is being written meanwhile may stay, see `ended`."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def take_in(self, uploads: Sequence[str]) -> list[Upload]:
         """Number uploaded files in a new folder of hers, which keeps them as long as she stays.
@@ -130,8 +142,9 @@ class Sessions:
 
 
 def _end(session: Session) -> None:
+    session.ended = True
     session.stop.set()
-    shutil.rmtree(session.folder, ignore_errors=True)
+    session.remove()
 
 
 def shown_name(name: str) -> str:

@@ -34,7 +34,7 @@ ENTRIES: dict[str, Entry] = {
     "known-blur": Entry(
         role="deblurrer",
         file="known-blur.safetensors",
-        sha256="c23559fda921362c2effc7aa1bf98c780d917dc3363ec620c1d128c626a4176e",
+        sha256="2198f87c477ebfa40ee36e4c303b1a65e41c6683c0a525de595150bddbe79337",
         licence="Apache-2.0",
         trained_on="311 photographs under CC0, Unsplash, Pexels, MIT and CC BY licences",
         recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur -o RUN",

@@ -2,8 +2,8 @@
 
     python -m benchmarks.cameras.adaptation --out cameras --camera phone
 
-Needs what `python -m benchmarks.cameras` left in --out for the camera: its photographs, the
-deblurrer of camera-aware and the upper bound. Writes adaptation.json and adaptation.png there.
+Needs what `python -m benchmarks.cameras` left in --out for the camera: its photographs and the
+upper bound. Writes adaptation.json and adaptation.png there.
 """
 
 import argparse
@@ -72,17 +72,17 @@ def run(scale: Scale, camera: methods.Camera, variant: Variant, test: str) -> Ro
     if record.exists():
         return json.loads(record.read_text(encoding="utf-8"))
     data = fewer(camera.data, variant.photographs, folder / "data")
-    aware = camera.folder / "camera-aware" / "best.safetensors"
+    known = camera.shared["known-only"]
     training = scale.training["blur2blur"]
     overrides = [
-        *training.overrides, f"deblurrer={aware}", f"run.seed={camera.seed}",
+        *training.overrides, f"deblurrer={known}", f"run.seed={camera.seed}",
         f"run.steps={variant.steps}", f"init={camera.shared['generic'] if variant.generic else ''}",
     ]  # fmt: skip
     checked = settings.load(ConverterSettings, training.preset, overrides)
     started = time.monotonic()
     launch.train_converter(data, checked, folder / "run", methods.quiet)
     minutes = (time.monotonic() - started) / 60
-    pipeline = Pipeline(aware, folder / "run" / "last.safetensors", **methods.EXACT)
+    pipeline = Pipeline(known, folder / "run" / "last.safetensors", **methods.EXACT)
     measured = measure.measure(
         {"blur2blur": pipeline}, camera.data / test, scale.known_camera, folder / test
     )
@@ -125,12 +125,12 @@ def main(words: Sequence[str] | None = None) -> None:
         scores = folder / options.on / "scores.json"
         measured = json.loads(scores.read_text(encoding="utf-8"))
         below, above = (mean_psnr_db(measured, name) for name in ("known-only", "upper-bound"))
-        camera = methods.Camera(scale, folder, shared, seed)
+        camera = methods.Camera(scale, options.camera, folder, shared, seed)
         started = mean_psnr_db(measured, "generic")
         everything: Row = {"photographs": 0, "steps": 0, "minutes": 0.0, "seed": seed}
         made: list[Row] = [
             everything | {"start": "generic", "psnr_db": started},
-            everything | {"start": "nothing", "psnr_db": mean_psnr_db(measured, "camera-aware")},
+            everything | {"start": "nothing", "psnr_db": below},
         ]
         made += [run(scale, camera, variant, options.on) for variant in variants(whole)]
         for row in made:

@@ -1,9 +1,11 @@
 """How each method is trained on one camera; a training that is there is not repeated."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.cameras import photographs
 from benchmarks.cameras.cyclegan import CycleTask
 from benchmarks.cameras.scale import METHODS, Scale
 from lightning.fabric import Fabric
@@ -19,8 +21,11 @@ MINUTES = "minutes.txt"
 EXACT = {"backend": "eager", "precision": "fp32"}
 """How pipelines are run: alike on every machine."""
 
-OPTIONAL = ("finished", "direct", "reference", "cyclegan")
+OPTIONAL = ("finished", "direct", "oracle", "reference", "cyclegan")
 """Methods that no other needs."""
+
+OWN = ("blur2blur", "finished", "direct", "oracle")
+"""Begin from the generic converter and its deblurrer."""
 
 Say = Callable[[str], None]
 
@@ -28,24 +33,35 @@ Say = Callable[[str], None]
 class Camera:
     """The methods on one camera and seed, in a folder of their own."""
 
-    def __init__(self, scale: Scale, folder: Path, shared: dict[str, str], seed: int) -> None:
+    def __init__(
+        self,
+        scale: Scale,
+        name: str,
+        folder: Path,
+        shared: dict[str, str],
+        seed: int,
+    ) -> None:
         """Name the folders.
 
         Args:
             scale: how each method is trained.
+            name: of the camera.
             folder: holds `data` (see `photographs.take`) and receives a run folder per method.
             shared: weights of "known-only" and "generic", which no camera trains.
             seed: of every training.
         """
         self.scale, self.folder, self.shared, self.seed = scale, folder, shared, seed
+        self.choice = scale.cameras.get(name)
         self.data = folder / "data"
 
     def train(self, say: Say) -> None:
-        """Train what is not trained yet, in the order of dependence."""
-        trained = self.scale.training
-        # what the scale's file does not name is not run
+        """Train what is not trained yet."""
         for method in METHODS:
-            if method not in trained or method in self.shared:
+            # what the scale's file does not name is not run
+            if method not in self.scale.training or method in self.shared:
+                continue
+            # which camera takes the frames of a video nobody knows
+            if method == "oracle" and self.choice is None:
                 continue
             started = time.monotonic()
             if self._train(method):
@@ -54,23 +70,21 @@ class Camera:
 
     def pipelines(self) -> dict[str, Pipeline]:
         """Return what each trained method makes of a photograph."""
-        known = loading.load_deblurrer(self.shared["known-only"])
-        made = {"known-only": Pipeline(known, None, **EXACT)}
-        aware = self._best("camera-aware")
-        made["camera-aware"] = Pipeline(aware, None, **EXACT)
-        made["generic"] = Pipeline(aware, self.shared["generic"], **EXACT)
-        for method in ("blur2blur", "reference"):
-            if self._best(method).exists():
-                made[method] = Pipeline(aware, self._best(method), **EXACT)
-        if self._best("finished").exists():
-            finished, converter = self._best("finished"), self._best("blur2blur")
-            made["finished"] = Pipeline(finished, converter, **EXACT)
-        for method in ("direct", "cyclegan", "upper-bound"):
-            if self._best(method).exists():
+        known = self.shared["known-only"]
+        made = {
+            "known-only": Pipeline(known, None, **EXACT),
+            "generic": Pipeline(known, self.shared["generic"], **EXACT),
+        }
+        for method in METHODS:
+            converter = self._weights(method)
+            if method in self.shared or not converter.exists():
+                continue
+            if method in ("cyclegan", "upper-bound"):
                 role = "converter" if method == "cyclegan" else "deblurrer"
-                made[method] = Pipeline(
-                    loading.load_own(str(self._best(method)), role=role), **EXACT
-                )
+                made[method] = Pipeline(loading.load_own(str(converter), role=role), **EXACT)
+            else:
+                trained = self.folder / method / "last-deblurrer.safetensors"
+                made[method] = Pipeline(trained if trained.exists() else known, converter, **EXACT)
         return made
 
     def minutes(self, method: str) -> float | None:
@@ -78,8 +92,8 @@ class Camera:
         path = self.folder / method / MINUTES
         return float(path.read_text(encoding="utf-8")) if path.exists() else None
 
-    def _best(self, method: str) -> Path:
-        name = "best" if method in ("camera-aware", "upper-bound") else "last"
+    def _weights(self, method: str) -> Path:
+        name = "best" if method == "upper-bound" else "last"
         return self.folder / method / f"{name}.safetensors"
 
     def _note_minutes(self, method: str, started: float) -> None:
@@ -93,27 +107,25 @@ class Camera:
             return False
         overrides = [f"run.seed={self.seed}", *self.scale.training[method].overrides]
         preset = self.scale.training[method].preset
-        aware = self._best("camera-aware")
-        if method in ("camera-aware", "direct"):
-            overrides.append(f"init={self.shared['known-only']}")
-            checked = settings.load(DeblurrerSettings, preset, overrides)
-            launch.train_deblurrer(self.data, checked, out, quiet)
-        elif method == "finished":
-            overrides += [f"init={aware}", f"converter={self._best('blur2blur')}"]
-            checked = settings.load(DeblurrerSettings, preset, overrides)
-            launch.train_deblurrer(self.data, checked, out, quiet)
-        elif method == "upper-bound":
+        if method == "upper-bound":
             overrides += [f"init={self.shared['known-only']}", "known.source=pairs"]
             checked = settings.load(DeblurrerSettings, preset, overrides)
             launch.train_deblurrer(self.data / "pairs", checked, out, quiet)
-        elif method == "cyclegan":
-            train_cyclegan(self.data, settings.load(ConverterSettings, preset, overrides), out)
+            return True
+        if method in OWN:
+            overrides.append(f"init={self.shared['generic']}")
+        if method == "oracle":
+            assert self.choice is not None
+            cameras, changes = json.dumps([self.choice.camera]), json.dumps(self.choice.overrides)
+            overrides += [f"simulated.cameras={cameras}", f"simulated.overrides={changes}"]
+        if method != "cyclegan":
+            overrides.append(f"deblurrer={self.shared['known-only']}")
+        checked = settings.load(ConverterSettings, preset, overrides)
+        if method == "cyclegan":
+            train_cyclegan(self.data, checked, out)
         else:
-            if method == "blur2blur":
-                overrides.append(f"init={self.shared['generic']}")
-            overrides.append(f"deblurrer={aware}")
-            checked = settings.load(ConverterSettings, preset, overrides)
-            launch.train_converter(self.data, checked, out, quiet)
+            data = photographs.scenes(self.data) if method == "oracle" else self.data
+            launch.train_converter(data, checked, out, quiet)
         return True
 
 
@@ -144,21 +156,21 @@ def train_shared(scale: Scale, sharp: Sequence[Path], folder: Path, say: Say) ->
         if training.weights:
             weights[method] = training.weights
             continue
-        photographs = folder / "photographs"
-        photographs.mkdir(parents=True, exist_ok=True)
+        links = folder / "photographs"
+        links.mkdir(parents=True, exist_ok=True)
         for path in sharp:
-            if not (photographs / path.name).exists():
-                (photographs / path.name).symlink_to(path.resolve())
+            if not (links / path.name).exists():
+                (links / path.name).symlink_to(path.resolve())
         out = folder / method
         weights[method] = str(out / "best.safetensors")
         started = time.monotonic()
         if kind is DeblurrerSettings:
             checked = settings.load(DeblurrerSettings, training.preset, training.overrides)
-            launch.train_deblurrer(photographs, checked, out, quiet)
+            launch.train_deblurrer(links, checked, out, quiet)
         else:
             overrides = [*training.overrides, f"deblurrer={weights['known-only']}"]
             checked = settings.load(ConverterSettings, training.preset, overrides)
-            launch.train_converter(photographs, checked, out, quiet)
+            launch.train_converter(links, checked, out, quiet)
         say(f"{method}: {(time.monotonic() - started) / 60:.1f} minutes")
     return weights
 

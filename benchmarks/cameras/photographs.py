@@ -12,10 +12,11 @@ from blur2blur import images, tensors
 from blur2blur.blur import Camera, load_camera
 from blur2blur.data.folders import layout
 
-VIDEO = "video"
+SCENES = {"video": "reds_tr000", "video-swapped": "reds_tr001"}
+"""The real videos, and the scene of each that trains; the other one is reported."""
+
 TESTS = ("choose", "report")
-_DONE = "done"
-_TRAINING_SCENE = "reds_tr000"
+_DONE, _SCENES = "done", "scenes"
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,14 @@ def take(sources: Sources, name: str, scale: Scale, seed: int, folder: Path) -> 
     """Fill `folder` with trainA, trainB, pairs/ (of trainA) and a folder per test, once.
 
     trainA and trainB share no photograph. A test holds blurry/ and sharp/, both as the camera
-    stores them.
+    stores them. What stood before the camera for trainB is in scenes/.
     """
     if (folder / _DONE).exists():
         return
     rng = torch.Generator().manual_seed(seed)
-    if name == VIDEO:
+    if name in SCENES:
         assert sources.video is not None
-        _take_frames(sources.video, scale.shrink, folder)
+        _take_frames(sources.video, SCENES[name], scale.shrink, folder)
     else:
         choice = scale.cameras[name]
         camera = Camera(load_camera(choice.camera, choice.overrides))
@@ -73,6 +74,7 @@ def take(sources: Sources, name: str, scale: Scale, seed: int, folder: Path) -> 
             file = f"{path.stem}.png"
             if index % 2:
                 tensors.write_rgb(folder / "trainB" / file, steady)
+                tensors.write_rgb(folder / _SCENES / file, sharp)
             else:
                 tensors.write_rgb(folder / "trainA" / file, blurry)
                 tensors.write_rgb(folder / "pairs" / "blurry" / file, blurry)
@@ -85,20 +87,25 @@ def take(sources: Sources, name: str, scale: Scale, seed: int, folder: Path) -> 
     (folder / _DONE).touch()
 
 
-def _take_frames(pairs: Path, shrink: int, folder: Path) -> None:
+def scenes(folder: Path) -> Path:
+    """Return the folder with what stood before the camera when it took trainB."""
+    return folder / _SCENES
+
+
+def _take_frames(pairs: Path, training_scene: str, shrink: int, folder: Path) -> None:
     """Blurry frames of even number and sharp ones of odd number train; another scene reports."""
     training = 0
     for blurry_path, sharp_path in layout.find_pairs(pairs):
         blurry, sharp = (
             _shrink(tensors.read_rgb(path), shrink) for path in (blurry_path, sharp_path)
         )
-        if not blurry_path.name.startswith(_TRAINING_SCENE):
+        if not blurry_path.name.startswith(training_scene):
             targets = {"report/blurry": blurry, "report/sharp": sharp}
         elif training % 2:
             targets = {"trainB": sharp, "choose/blurry": blurry, "choose/sharp": sharp}
         else:
             targets = {"trainA": blurry, "pairs/blurry": blurry, "pairs/sharp": sharp}
-        training += blurry_path.name.startswith(_TRAINING_SCENE)
+        training += blurry_path.name.startswith(training_scene)
         for target, image in targets.items():
             tensors.write_rgb(folder / target / f"{blurry_path.stem}.png", image)
 

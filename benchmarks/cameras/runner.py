@@ -36,7 +36,7 @@ def run_camera(
         print(f"{name}, seed {seed}: {text}", flush=True)
 
     photographs.take(sources, name, scale, seed, folder / "data")
-    camera = methods.Camera(scale, folder, shared, seed)
+    camera = methods.Camera(scale, name, folder, shared, seed)
     camera.train(say)
     measure.measure(camera.pipelines(), folder / "data" / test, scale.known_camera, folder / test)
     return f"{name}, seed {seed}: {(time.monotonic() - started) / 60:.1f} minutes in all"
@@ -66,7 +66,7 @@ def main(words: Sequence[str] | None = None) -> None:
         if options.collection
         else photographs.from_photographs(options.photos)
     )
-    names = options.cameras or [*scale.cameras, *([photographs.VIDEO] if sources.video else [])]
+    names = options.cameras or [*scale.cameras, *(photographs.SCENES if sources.video else [])]
     shared = methods.train_shared(scale, sources.known, options.out / "shared", print)
     run_all(scale, sources, shared, [(n, s) for s in options.seeds for n in names], options)
     report.write(options.out, options.scale, names, options.seeds, options.on)

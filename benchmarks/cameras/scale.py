@@ -9,11 +9,11 @@ from blur2blur.settings import Settings, load
 METHODS = (
     "input",
     "known-only",
-    "camera-aware",
     "generic",
     "blur2blur",
     "finished",
     "direct",
+    "oracle",
     "reference",
     "cyclegan",
     "upper-bound",

@@ -10,56 +10,63 @@ from benchmarks.cameras.report import gap_closed
 from benchmarks.cameras.runner import main
 
 from blur2blur import tensors
+from blur2blur.training import own_photographs
 from blur2blur.training.simulation import prepare
 
 SMALL = """
-"known.camera=known-small",
 "data.crop_px=64", "data.batch_size=1", "data.workers=0", "data.validation_crops=1",
 "run.steps=1", "run.validate_every=1", "run.checkpoint_every=1", "run.samples_every=1",
 "run.precision=32-true",
 """
-FROM_SHIPPED = '"network.options={}",'
+TINY = '"network.options={ base_channels = 4, blocks = 1 }",'
+KNOWN = """ "known.overrides=['extent_px=[1,6]']", """
 UNPAIRED = """
-"network.options={ base_channels = 4, blocks = 1 }",
 "discriminator.base_channels=4", "discriminator.layers=2", "loss.content=none",
 "known.source=synthetic", "data.curriculum_steps=0",
 """
+SIMULATED = """ "simulated.overrides=['extent_px=[1,6]']", """
+MATCHED = SIMULATED + """ "simulated.compared=2", """
+BOTH = """ "simulated.train_deblurrer=true", """
 SCALE = f"""
 shrink = 1
-known_camera = "known-small"
+known_camera = "known"
 [cameras.phone]
-camera = "phone-small"
+camera = "phone"
+overrides = ["extent_px=[1, 6]"]
 [training.known-only]
-weights = "known-blur-small"
-[training.generic]
-weights = "generic-small"
-[training.camera-aware]
 preset = "deblurrer"
-overrides = [{SMALL} {FROM_SHIPPED}]
+overrides = [{SMALL} {TINY} {KNOWN}]
+[training.generic]
+preset = "converter"
+overrides = [{SMALL} {TINY} {KNOWN} "init=", "simulated.compared=0", {SIMULATED}]
 [training.upper-bound]
 preset = "deblurrer"
-overrides = [{SMALL} {FROM_SHIPPED}]
+overrides = [{SMALL} {TINY}]
 [training.blur2blur]
-preset = "converter-small"
-overrides = [{SMALL} "simulated.cameras=['phone-small']", "simulated.compared=2"]
+preset = "converter"
+overrides = [{SMALL} {TINY} {KNOWN} {MATCHED}]
 [training.finished]
-preset = "finish-small"
-overrides = [{SMALL} "simulated.cameras=['phone-small']", "simulated.compared=0"]
+preset = "converter"
+overrides = [{SMALL} {TINY} {KNOWN} {MATCHED} {BOTH}]
 [training.direct]
-preset = "finish-small"
-overrides = [{SMALL} "simulated.cameras=['phone-small']", "simulated.compared=2", "converter=none"]
+preset = "converter"
+overrides = [{SMALL} {TINY} {KNOWN} {MATCHED} {BOTH} "simulated.converted=0"]
+[training.oracle]
+preset = "converter"
+overrides = [{SMALL} {TINY} {KNOWN} "simulated.compared=0"]
 [training.reference]
 preset = "reference"
-overrides = [{SMALL} {UNPAIRED}]
+overrides = [{SMALL} {TINY} {KNOWN} {UNPAIRED}]
 [training.cyclegan]
 preset = "reference"
-overrides = [{SMALL} {UNPAIRED}]
+overrides = [{SMALL} {TINY} {KNOWN} {UNPAIRED}]
 """
 
 
 def test_one_command_makes_rows_tables_and_pictures_and_goes_on(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(prepare, "CAMERA_CROPS", 16)
     monkeypatch.setattr(prepare, "SIMULATED_CROPS", 8)
+    monkeypatch.setattr(own_photographs, "_CROPS", 2)
     pixels = torch.from_numpy(skimage.data.astronaut().copy()).permute(2, 0, 1) / 255
     for index in range(10):
         top, left = divmod(index, 4)
@@ -70,14 +77,14 @@ def test_one_command_makes_rows_tables_and_pictures_and_goes_on(tmp_path, capfd,
         *("--scale", str(tmp_path / "tiny.toml"), "--photos", str(tmp_path / "photos")),
         *("--seeds", "0", "--jobs", "1", "--out", str(tmp_path / "out")),
     ]
-    main([*words, "--without", "finished", "direct"])
+    main([*words, "--without", "finished", "direct", "oracle"])
     rows = json.loads((tmp_path / "out/cameras.json").read_text())
-    assert not {"finished", "direct"} & {row["method"] for row in rows}
+    assert not {"finished", "direct", "oracle"} & {row["method"] for row in rows}
     capfd.readouterr()
     main(words)  # what is missing
     rows = json.loads((tmp_path / "out/cameras.json").read_text())
     assert [row["method"] for row in rows] == [
-        "input", "known-only", "camera-aware", "generic", "blur2blur", "finished", "direct",
+        "input", "known-only", "generic", "blur2blur", "finished", "direct", "oracle",
         "reference", "cyclegan", "upper-bound",
     ]  # fmt: skip
     assert all(row["camera"] == "phone" and row["images"] == 1 for row in rows)

@@ -28,12 +28,11 @@ from blur2blur.errors import ConfigError
 from blur2blur.evaluation.report import Comparison, Score, write_report
 from blur2blur.files import write_text
 from blur2blur.inference.pipeline import Pipeline
-from blur2blur.weights import zoo
 
-CAMERA = "dusk-small"
+CAMERA = "dusk"
 PRESET = "converter"
-METHODS = ("input", "clean-only", "generic", "blur2blur")
-CLEAN_ONLY = "known-blur-small"
+METHODS = ("input", "known-blur", "generic", "blur2blur")
+DEBLURRER, CONVERTER = "known-blur", "generic"  # that ship
 TEST_SCENES = ("astronaut", "coffee", "chelsea")
 TRAIN_SCENES = (
     "motorcycle", "rocket", "camera", "brick", "gravel", "grass", "hubble_deep_field",
@@ -118,8 +117,8 @@ def run_seed(folder: Path, seed: int, overrides: list[str]) -> Scores:
         ),
         made,
     )
-    clean_only = Pipeline(CLEAN_ONLY)
-    generic = Pipeline()
+    known_blur = Pipeline(DEBLURRER)
+    generic = Pipeline(DEBLURRER, CONVERTER)
     blur2blur = Pipeline(converter=folder / "converter" / "last.safetensors")
     scores: Scores = {method: {"psnr_db": [], "ssim": []} for method in METHODS}
     paths = images.find_images(data / "testA")
@@ -130,7 +129,7 @@ def run_seed(folder: Path, seed: int, overrides: list[str]) -> Scores:
         tensors.write_rgb(shown / "converted" / path.name, result.converted)
         outputs = {
             "input": blurry,
-            "clean-only": clean_only(blurry),
+            "known-blur": known_blur(blurry),
             "generic": generic(blurry),
             "blur2blur": result.deblurred,
         }
@@ -211,9 +210,10 @@ def main() -> None:
             raise SystemExit(f"error: {error} (or remove {folder})") from error
         by_seed[seed] = means(scores)
         note = (
-            f"Simulated camera '{CAMERA}'; generic is '{zoo.DEFAULT_DEBLURRER}' alone, blur2blur "
-            f"the camera's converter before it, clean-only '{CLEAN_ONLY}'; truth is the photograph "
-            f"before the lens; scenes and shots of the test were in no training. Seed {seed}."
+            f"Simulated camera '{CAMERA}'; known-blur is that deblurrer alone, generic the "
+            f"converter '{CONVERTER}' before it, blur2blur the camera's own in its place; truth is "
+            f"the photograph before the lens; scenes and shots of the test were in no training. "
+            f"Seed {seed}."
         )
         if len(by_seed) == 1:
             write_page(options.out, folder, seed, scores, note)

@@ -1,7 +1,7 @@
 """What `--ensemble x8` gains in decibels, and what it costs, on simulated blur.
 
     python benchmarks/ensemble.py --photos DIR
-    python benchmarks/ensemble.py --photos DIR --converter generic-small --camera phone
+    python benchmarks/ensemble.py --photos DIR --converter generic --camera phone
 
 Photographs are averaged down to half their size and blurred by the camera, as `known_blur.py` does;
 plain and ensembled see the same blurry image.
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="sharp photographs")
     parser.add_argument("--deblurrer", default=zoo.DEFAULT_DEBLURRER)
     parser.add_argument("--converter")
-    parser.add_argument("--camera", default="known-small")
+    parser.add_argument("--camera", default="known")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("ensemble.json"))
     options = parser.parse_args()

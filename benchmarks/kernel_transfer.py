@@ -32,7 +32,10 @@ from blur2blur.tensors import to_linear, to_srgb
 from blur2blur.training.sheets import sheet
 
 SIGMAS_PX = np.arange(0.4, 6.01, 0.2)
-KNOWN = ["shake.length_px=[4, 16]", "shake.wander=[0, 1.2]", "shake.pull=[0, 4]"]
+KNOWN = [
+    *("shake.length_px=[4, 16]", "shake.wander=[0, 1.2]", "shake.pull=[0, 4]", "shake.jerks=0"),
+    "lens.defocus_px=0",
+]
 CELL_PX, LEAST_SQUARES_PX = 16, 21
 METHODS = (
     "left sharp",
@@ -49,9 +52,9 @@ METHODS = (
 def main() -> None:
     """Measure every seed and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", default="kernel-small", help="shipped name or weight file")
+    parser.add_argument("--network", default="kernel", help="shipped name or weight file")
     parser.add_argument("--photos", type=Path, required=True, help="sharp, never trained on")
-    parser.add_argument("--camera", default="known-small")
+    parser.add_argument("--camera", default="dusk")
     parser.add_argument("--set", action="append", help="of the camera; the recipe's if not given")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--pairs", type=Path, help="real pairs, blur/ or blurry/ and sharp/")

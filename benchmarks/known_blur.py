@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--blurry", type=Path)
     parser.add_argument("--sharp", type=Path)
     parser.add_argument("--deblurrer", default=zoo.DEFAULT_DEBLURRER)
-    parser.add_argument("--camera", default="known-small")
+    parser.add_argument("--camera", default="known")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
     print(describe())

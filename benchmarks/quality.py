@@ -9,7 +9,7 @@ was trained on. Each set is deblurred by every pair at every scale that is asked
 import argparse
 import json
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,11 @@ from blur2blur.inference import Pipeline
 from machine import describe
 
 EXTENTS_PX = (5, 15, 30, 60)
-SMALL_CAMERAS = ("phone-small", "dusk-small", "night", "dashcam", "roll")
-"""Noisy ones, on photographs of half size."""
+SMALL_CAMERAS: Mapping[str, Sequence[str]] = {
+    "phone": ["shake.length_px=[3.3, 14.7]", "lens.defocus_px=[0.2, 0.6]"],
+    **dict.fromkeys(("dusk", "night", "dashcam", "roll"), ()),
+}
+"""Noisy ones, on photographs of half size, and what is changed in them."""
 UNCHANGED_DB = 60.0
 """What an image that comes back as it went in counts as."""
 WORSE_DB = 0.2
@@ -87,8 +90,8 @@ def sets(real: Path | None, photos: Path, seed: int) -> Iterator[tuple[str, Call
         fixed = f"extent_px={extent}"
         yield f"{extent} px", partial(take, "known", [*plain, fixed])
         yield f"{extent} px, phone", partial(take, "known", [*phone, fixed])
-    for camera in SMALL_CAMERAS:
-        yield camera, partial(take, camera, [], shrink=2)
+    for camera, changes in SMALL_CAMERAS.items():
+        yield camera, partial(take, camera, changes, shrink=2)
     yield "sharp", partial(unblurred, photos)
 
 

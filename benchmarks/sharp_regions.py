@@ -21,6 +21,7 @@ from blur2blur.blur import Camera, load_camera
 from blur2blur.inference import Pipeline
 from blur2blur.statistics.image_quality import psnr_db
 from blur2blur.tiling import Pixels
+from blur2blur.weights import zoo
 
 KINDS = ("sharp", "half", "object", "blurred")
 _BORDER_PX = 32  # around the border neither part is measured
@@ -67,7 +68,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--extent", type=float, default=5.0, help="of the blur, px")
     parser.add_argument("--converter", default="none", help="'none' for none")
-    parser.add_argument("--deblurrer", default="known-blur-small")
+    parser.add_argument("--deblurrer", default=zoo.DEFAULT_DEBLURRER)
     parser.add_argument("--scale", default="1")
     arguments = parser.parse_args()
     converter = None if arguments.converter == "none" else arguments.converter

@@ -28,7 +28,7 @@ from blur2blur.training.settings import (
     TaskSettings,
 )
 
-PRESETS = ("known-blur-small", "generic-small", "converter", "kernel-small")
+PRESETS = ("known-blur", "generic", "converter", "kernel")
 SCENES = ("astronaut", "coffee", "hubble_deep_field", "retina", "rocket")
 LEAST_PX = 700
 WARM_UP_STEPS = 3

@@ -32,6 +32,7 @@ from blur2blur.weights import checkpoints, headers
 
 SCENES = ("astronaut", "coffee", "hubble_deep_field", "retina", "rocket")
 REPEATS = 7
+SHORT_SHAKE = ["shake.length_px=[3, 11]", "lens.defocus_px=0"]
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="published size, crops of 256 px")
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    preset, crop_px, batch = ("kernel", 256, 2) if arguments.full else ("kernel-small", 96, 8)
+    preset, crop_px, batch = ("kernel-full", 256, 2) if arguments.full else ("kernel", 96, 8)
     options = settings.load(KernelSettings, preset).network.options
     print(machine.describe())
     with tempfile.TemporaryDirectory() as name:
@@ -97,7 +98,7 @@ def converter_step(data: Path, crop_px: int, batch: int) -> Callable[[], object]
     """Return the whole step of a small converter whose known blur is synthetic."""
     overrides = [
         f"data.crop_px={crop_px}", f"data.batch_size={batch}", "data.workers=0",
-        "known.source=synthetic", "known.camera=known-small",
+        "known.source=synthetic", "known.camera=dusk", f"known.overrides={SHORT_SHAKE}",
         "network.options={ base_channels = 12, blocks = 2 }",
         "discriminator.base_channels=24", "discriminator.layers=2",
     ]  # fmt: skip
@@ -125,7 +126,7 @@ def times(step: Callable[[], object]) -> list[float]:
 
 def write_pairs(data: Path) -> None:
     """Fill trainA to trainD with photographs of 512 px and their blurry versions."""
-    camera = Camera(load_camera("known-small"))
+    camera = Camera(load_camera("dusk", SHORT_SHAKE))
     rng = torch.Generator().manual_seed(0)
     for scene in SCENES:
         pixels = getattr(skimage.data, scene)()[..., :3]

@@ -89,9 +89,9 @@ def measure(
 def main() -> None:
     """Read the options; print a row for each noise and pipeline, mean and deviation over seeds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--converter", default="generic-small")
-    parser.add_argument("--deblurrer", default=zoo.DEFAULT)
-    parser.add_argument("--camera", default="known-small", help="of the blur; none for sharp clips")
+    parser.add_argument("--converter", default="generic")
+    parser.add_argument("--deblurrer", default=zoo.DEFAULT_DEBLURRER)
+    parser.add_argument("--camera", default="known", help="of the blur; none for sharp clips")
     parser.add_argument("--noise", type=float, nargs="+", default=[1.0, 2.0, 4.0], help="levels")
     parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--side", type=int, default=192, help="pixels")

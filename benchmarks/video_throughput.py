@@ -1,6 +1,6 @@
 """Does decoding and encoding hold a clip up? Pure computation against the whole of `deblur`.
 
-    python benchmarks/video_throughput.py --converter generic-small
+    python benchmarks/video_throughput.py --converter generic
     python benchmarks/video_throughput.py --frames 10 --network mimo_unet
 
 A generated clip, H.264, the same tiles each time: *computation* is the pipeline alone on its frames

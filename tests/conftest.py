@@ -1,5 +1,6 @@
 """Small photographs and data folders, made from those that come with scikit-image."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,13 @@ import pytest
 import skimage.data
 import torch
 
-from blur2blur import tensors
+from blur2blur import networks, tensors
+from blur2blur.weights import zoo
+from blur2blur.weights.checkpoints import save_network
+from blur2blur.weights.headers import Header
+
+SMALL_CAMERA = str(Path(__file__).with_name("small_camera.toml"))
+"""Of a short shake alone, whose blur reaches little beyond a crop."""
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +28,20 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BLUR2BLUR_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def other_deblurrer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of a deblurrer that ships beside the default one, as far as the zoo knows."""
+    network = networks.build("resnet", base_channels=4, blocks=1, identity_start=False)
+    options = network.options.model_dump()
+    path = tmp_path / "other.safetensors"
+    save_network(path, network, Header(role="deblurrer", network="resnet", options=options))
+    text = dict.fromkeys(("licence", "trained_on", "recipe", "result"), "")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    entry = zoo.Entry(role="deblurrer", file=str(path), sha256=digest, **text)
+    monkeypatch.setitem(zoo.ENTRIES, "other", entry)
+    return "other"
 
 
 def crops(name: str, count: int, side_px: int) -> list[torch.Tensor]:

@@ -22,6 +22,7 @@ from blur2blur.training.settings import (
     KernelSettings,
     TaskSettings,
 )
+from conftest import SMALL_CAMERA
 
 TINY = [
     "network.options.base_channels=4",
@@ -30,7 +31,8 @@ TINY = [
     "data.batch_size=2",
     "data.workers=0",
     "data.validation_crops=2",
-    "known.camera=known-small",
+    f"known.camera={SMALL_CAMERA}",
+    "known.overrides=[]",
     "optimiser.learning_rate=1e-3",
     "run.device=cpu",
     "run.steps=6",
@@ -46,10 +48,15 @@ TINY_KERNEL = [
     "trunk_blocks=1, identity_start=false, vae=true, filter_px=5}",
     "loss.kl=0.001",
 ]
+TINY_SIMULATED = [
+    "simulated.cameras=['any-noisy']",
+    "simulated.overrides=['shake.length_px=[0, 14]']",
+]
 # a converter that looks at no blurry photograph
 TINY_GENERIC = [
+    "init=",
     "deblurrer=",
-    "simulated.cameras=['any-small']",
+    *TINY_SIMULATED,
     "simulated.converted=1",
     "simulated.deblurred=0",
     "data.shrink=1",
@@ -57,13 +64,14 @@ TINY_GENERIC = [
 ]
 # a deblurrer that learns what a converter makes of simulated cameras
 TINY_FINISH = [
-    "simulated.cameras=['any-small']",
+    "converter=generic",
+    *TINY_SIMULATED,
     "simulated.compared=0",
     "data.crop_px=48",
 ]
 TINY_EXTENT = [
     "network.options={widths=[4, 8], blocks=0}",
-    "simulated.cameras=['any-small']",
+    *TINY_SIMULATED,
     "data.shrink=1",
     "data.crop_px=24",  # with what the blur reaches beyond, the photographs are no larger
 ]
@@ -77,14 +85,14 @@ def tiny(task: str, *overrides: str) -> TaskSettings:
         return settings.load(DeblurrerSettings, "deblurrer", [*TINY, *overrides])
     if task == "finish":
         chosen = [*elsewhere, *TINY_FINISH, *overrides]
-        return settings.load(DeblurrerSettings, "finish-small", chosen)
+        return settings.load(DeblurrerSettings, "finish", chosen)
     if task == "kernel":
-        return settings.load(KernelSettings, "kernel", [*TINY, *TINY_KERNEL, *overrides])
+        return settings.load(KernelSettings, "kernel-full", [*TINY, *TINY_KERNEL, *overrides])
     if task == "extent":
         common = [each for each in elsewhere if not each.startswith("known.")]
         return settings.load(ExtentSettings, "blur-extent", [*common, *TINY_EXTENT, *overrides])
     if task == "generic":
-        return settings.load(ConverterSettings, "generic-small", [*TINY, *TINY_GENERIC, *overrides])
+        return settings.load(ConverterSettings, "generic", [*TINY, *TINY_GENERIC, *overrides])
     chosen = ["known.source=synthetic", *TINY, *TINY_DISCRIMINATOR, *overrides]
     return settings.load(ConverterSettings, "converter-pairs", chosen)
 

@@ -77,7 +77,7 @@ def build(network: str, part: str) -> list[ImageNetwork]:
     identity, so that precision can be judged.
     """
     if network == SHIPPED:
-        converter = loading.load_own("generic-small", role="converter")
+        converter = loading.load_own("generic", role="converter")
         deblurrer = loading.load_own(zoo.DEFAULT_DEBLURRER, role="deblurrer")
     else:
         torch.manual_seed(0)

@@ -65,7 +65,7 @@ def _deblur(
 def _weights(out: Path, role: str, name: str) -> Path | str:
     """Return weights that ship, or untrained ones: speed does not depend on what is learned."""
     if name == SHIPPED:
-        return "generic-small" if role == "converter" else zoo.DEFAULT_DEBLURRER
+        return "generic" if role == "converter" else zoo.DEFAULT_DEBLURRER
     path = out / f"{role}-{name}.safetensors"
     if not path.exists():
         torch.manual_seed(0)

@@ -32,9 +32,10 @@ MOST_KILLS = {True: 4, False: 12}  # of a case with interpreters of its own, and
 _FORKING = multiprocessing.get_context("forkserver")
 _IMPORTED = ["blur2blur.cli.main", "blur2blur.cli.deblur", "blur2blur.api", "openvino", "av"]
 _IMPORTED += ["blur2blur.training.launch", "blur2blur.inference.video.clips"]
+_CAMERA = Path(__file__).parents[1] / "small_camera.toml"
 _TRAINING = [
     *("network.options={base_channels=4,blocks=1}", "data.crop_px=64", "data.batch_size=1"),
-    *("data.workers=1", "data.validation_crops=1", "known.camera=known-small", "run.device=cpu"),
+    *("data.workers=1", "data.validation_crops=1", f"known.camera={_CAMERA}", "run.device=cpu"),
     *("run.log_every=1", "run.validate_every=4", "run.checkpoint_every=2", "run.samples_every=5"),
     *("run.precision=32-true", f"run.steps={STEPS}"),
 ]

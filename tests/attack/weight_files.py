@@ -30,7 +30,7 @@ def _good() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 @cache
 def _shipped() -> bytes:
-    return zoo.resolve("known-blur-small", role="deblurrer").read_bytes()
+    return zoo.resolve("known-blur", role="deblurrer").read_bytes()
 
 
 def _ours(weights: dict[str, torch.Tensor], header: object) -> bytes:

@@ -16,6 +16,7 @@ from blur2blur.blur.pairs import synth
 from blur2blur.blur.pairs.plans import Planned
 from blur2blur.cli.blur import app
 from blur2blur.errors import ConfigError, DataError, InputError
+from conftest import SMALL_CAMERA
 
 
 def _run(*arguments: object, catch: bool = False) -> Result:
@@ -40,7 +41,7 @@ def photos(tmp_path: Path) -> Path:
 
 def test_pairs_kernels_and_record(photos: Path, tmp_path: Path):
     out = tmp_path / "out"
-    result = _run(photos, "-o", out, "--camera", "known-small", "--seed", 3)
+    result = _run(photos, "-o", out, "--camera", SMALL_CAMERA, "--seed", 3)
     assert result.exit_code == 0, result.output
     assert "2 pairs made" in result.stdout
     assert sorted(_contents(out)) == [
@@ -56,26 +57,26 @@ def test_pairs_kernels_and_record(photos: Path, tmp_path: Path):
     ]
     record = json.loads((out / "synth.json").read_text())
     assert record["seed"] == 3
-    assert record["camera"] == load_camera("known-small").model_dump(mode="json")
+    assert record["camera"] == load_camera(SMALL_CAMERA).model_dump(mode="json")
     assert record["version"]
     sharp, blurry = (tensors.read_rgb(out / f / "a.png") for f in ("sharp", "blurry"))
     torch.testing.assert_close(sharp, tensors.read_rgb(photos / "a.png"))
     kernel = np.load(out / "kernels" / "a.npz")["kernels"]
     assert kernel.shape[:2] == (1, 1)
-    blurred = synth.Camera(load_camera("known-small"))
+    blurred = synth.Camera(load_camera(SMALL_CAMERA))
     rng = torch.Generator().manual_seed(_pair(photos, out, "a").seed)
     expected = blurred.blur(sharp[None], rng)[0]
     torch.testing.assert_close(blurry, expected, atol=0.51 / 255, rtol=0)
 
 
 def _pair(photos: Path, out: Path, name: str) -> Planned:
-    pairs = synth.plan(photos, out, load_camera("known-small"), 3, 1)
+    pairs = synth.plan(photos, out, load_camera(SMALL_CAMERA), 3, 1)
     return next(pair for pair in pairs if pair.name == name)
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(photos: Path, tmp_path: Path):
     for out, seed in (("one", 0), ("two", 0), ("three", 1)):
-        _run(photos, "-o", tmp_path / out, "--camera", "phone-small", "--seed", seed)
+        _run(photos, "-o", tmp_path / out, "--camera", "dusk", "--seed", seed)
     one, two, three = (_contents(tmp_path / name) for name in ("one", "two", "three"))
     assert one == two
     assert all(one[name] != three[name] for name in one)

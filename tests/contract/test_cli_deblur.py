@@ -135,7 +135,7 @@ def test_converted_images_are_saved(tmp_path: Path, weights: Path) -> None:
     ("options", "pair"),
     [
         ([], ("known-blur", None)),
-        (["--converter", "generic-small"], ("known-blur-small", "generic-small")),
+        (["--converter", "generic"], ("known-blur", "generic")),
     ],
 )
 def test_weights_that_ship_are_the_default(options, pair, tmp_path: Path) -> None:

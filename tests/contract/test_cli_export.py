@@ -43,7 +43,7 @@ def test_a_mistake_exits_with_2_and_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["blur2blur", "export", "known-blur-small", "-o", "x.onx"])
+    monkeypatch.setattr(sys, "argv", ["blur2blur", "export", "known-blur", "-o", "x.onx"])
     with pytest.raises(SystemExit) as exit_:
         main.main()
     assert exit_.value.code == 2

@@ -123,7 +123,7 @@ def test_pairs_of_unequal_counts_are_refused(place: Path):
     ("network", "message"),
     [
         ("missing.pth", "neither a file nor a known name"),
-        ("known-blur-small", "no kernel extractor 'known-blur-small'"),
+        ("known-blur", "no kernel extractor 'known-blur'"),
         ("sharp/a.png", "not '.png'"),
     ],
 )

@@ -125,7 +125,7 @@ def cheap(arguments: list[str]) -> list[str]:
         chosen = [f"network.name={network}", f"network.options={TINY_NETWORKS[network]}"]
         preset = dict(itertools.pairwise(arguments)).get("--preset", arguments[1])
         values = {} if preset == "extent" else settings.read_preset(preset)
-        if values.get("init") == "generic-small":  # which is not replaced by a tiny one
+        if values.get("init") == "generic":  # which is not replaced by a tiny one
             chosen = []
         adversarial = values.get("method") == "adversarial"
         overrides = chosen + TINY + (TINY_DISCRIMINATOR if adversarial else [])
@@ -194,7 +194,7 @@ def place(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     resolve = zoo.resolve
 
     def resolve_shipped(name_or_path: str, *, role: str) -> Path:
-        shipping = (zoo.DEFAULT_DEBLURRER, "known-blur-small", "kernel-small")
+        shipping = (zoo.DEFAULT_DEBLURRER, "kernel")
         ships = name_or_path in shipping
         path = given / f"runs/{role}/best.safetensors"
         return path if ships else resolve(name_or_path, role=role)

@@ -11,7 +11,7 @@ import torch
 import dataset_trees
 from blur2blur import networks, tensors
 from blur2blur.weights import checkpoints, headers
-from conftest import crops, make_camera_folder
+from conftest import SMALL_CAMERA, crops, make_camera_folder
 from extractors import write_extractor
 from tiny_runs import TINY, TINY_DISCRIMINATOR, TINY_EXTENT, TINY_KERNEL
 
@@ -74,7 +74,7 @@ VERBS = [
     ["data", "check", "data", "--crop", "64"],
     ["data", "import", "gopro", "gopro", "-o", "imported"],
     ["data", "filter", "data", "-o", "filtered", "--keep", "0:1"],
-    ["blur", "synth", "sharp", "-o", "synth", "--camera", "known-small"],
+    ["blur", "synth", "sharp", "-o", "synth", "--camera", SMALL_CAMERA],
     ["blur", "transfer", "--from", "synth", "--to", "sharp", "-o", "transferred", *WITH],
     ["blur", "sample", "--to", "sharp", "-o", "sampled", *WITH],
     ["models", "import", "published.pth", "-o", "imported.safetensors"],

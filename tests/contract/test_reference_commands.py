@@ -351,7 +351,7 @@ class TestWeightsOfATest:
 
 
 def test_a_deblurrer_writes_the_deblurred_photographs_too(run, folder, monkeypatch):
-    words = ("--name", "run", "--deblurrer", "known-blur-small", "--delta", "1", "--num_test", "2")
+    words = ("--name", "run", "--deblurrer", "known-blur", "--delta", "1", "--num_test", "2")
     run_in(folder, monkeypatch, "test", *words, "--results_dir", "both")
     out = folder / "both/run/test_latest"
     names = {path.name for path in images.find_images(out / "images")}

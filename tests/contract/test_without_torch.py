@@ -92,7 +92,7 @@ def test_clips_are_deblurred(place: Path, tmp_path: Path) -> None:
         ["deblur", "photos", "-o", "out", "--backend", "eager"],
         ["deblur", "photos", "-o", "out", "--device", "cuda"],
         ["train", "deblurrer", "--data", "phone", "-o", "out"],
-        ["export", "known-blur-small", "-o", "out/x.onnx"],
+        ["export", "known-blur", "-o", "out/x.onnx"],
         ["models", "import", "published.pth", "-o", "out/x.safetensors"],
         ["blur", "synth", "photos", "-o", "out"],
     ],

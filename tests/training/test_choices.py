@@ -37,7 +37,7 @@ from tiny_runs import (
 
 
 def test_the_deblurrer_is_trained_with_the_converter_and_written_beside_it(camera_folder, tmp_path):
-    both = ["simulated.deblurred=1", "simulated.train_deblurrer=true", "deblurrer=known-blur-small"]
+    both = ["simulated.deblurred=1", "simulated.train_deblurrer=true", "deblurrer=known-blur"]
     assert train("generic", camera_folder, tmp_path / "whole", *both)
     assert not train("generic", camera_folder, tmp_path / "cut", *both, progress=interrupt_after(3))
     assert train("generic", camera_folder, tmp_path / "cut", *both)
@@ -46,7 +46,7 @@ def test_the_deblurrer_is_trained_with_the_converter_and_written_beside_it(camer
         assert same_weights(tmp_path / "whole" / file, tmp_path / "cut" / file)
         role = "deblurrer" if "deblurrer" in name else "converter"
         assert read_header(tmp_path / "whole" / file).role == role
-    shipped = zoo.resolve("known-blur-small", role="deblurrer")
+    shipped = zoo.resolve("known-blur", role="deblurrer")
     assert not same_weights(tmp_path / "whole/last-deblurrer.safetensors", shipped)
     with pytest.raises(ConfigError, match=r"set simulated\.deblurred=1"):
         tiny("generic", "simulated.train_deblurrer=true")
@@ -197,7 +197,7 @@ def test_each_update_of_a_discriminator_has_a_batch_of_its_own(camera_folder):
 
 
 def test_without_a_loss_through_it_the_deblurrer_is_not_run_in_a_step(camera_folder):
-    task = make_task("generic", camera_folder, "deblurrer=known-blur-small")
+    task = make_task("generic", camera_folder, "deblurrer=known-blur")
     ran: list[None] = []
     task.deblurrer.register_forward_hook(lambda *_: ran.append(None))
     task.step(next(batches(task)), torch.Generator())

@@ -16,10 +16,11 @@ from blur2blur.training import launch
 from blur2blur.training.settings import ConverterSettings, DeblurrerSettings, KernelSettings
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "curves.json"
+CAMERA = Path(__file__).parents[1] / "small_camera.toml"
 STEPS = 6
 SMALL = [
     "data.crop_px=64", "data.batch_size=2", "data.workers=0", "data.validation_crops=2",
-    "known.camera=known-small",
+    f"known.camera={CAMERA}",
     "run.device=cpu", f"run.steps={STEPS}", "run.log_every=1", "optimiser.warmup_steps=2",
     "optimiser.learning_rate=2e-4",
 ]  # fmt: skip
@@ -38,7 +39,7 @@ def curve(task: str, data: Path, out: Path) -> list[dict[str, float]]:
         checked = settings.load(DeblurrerSettings, "deblurrer", [*SMALL, *SMALL_NETWORK])
         launch.train_deblurrer(data, checked, out, lambda step, values: None)
     elif task == "kernel":
-        checked = settings.load(KernelSettings, "kernel", [*SMALL, *SMALL_KERNEL])
+        checked = settings.load(KernelSettings, "kernel-full", [*SMALL, *SMALL_KERNEL])
         launch.train_kernel(data, checked, out, lambda step, values: None)
     else:
         small = ["known.source=synthetic", *SMALL, *SMALL_NETWORK, *SMALL_DISCRIMINATOR]

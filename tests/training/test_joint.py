@@ -12,10 +12,13 @@ from blur2blur.training import launch
 from blur2blur.training.settings import ConverterSettings
 from blur2blur.weights import zoo
 from blur2blur.weights.checkpoints import load_network
+from conftest import SMALL_CAMERA
+from tiny_runs import TINY_SIMULATED
 
 SMALL = [
-    "init=generic-small",
-    "simulated.cameras=['any-small']",
+    *TINY_SIMULATED,
+    f"known.camera={SMALL_CAMERA}",
+    "known.overrides=[]",
     "simulated.train_deblurrer=true",
     "data.crop_px=48",
     "data.shrink=1",
@@ -29,13 +32,13 @@ SMALL = [
 
 
 def test_both_networks_learn_and_are_left_beside_each_other(camera_folder: Path, tmp_path: Path):
-    checked = settings.load(ConverterSettings, "generic-small", SMALL)
+    checked = settings.load(ConverterSettings, "generic", SMALL)
     out = tmp_path / "run"
     assert launch.train_converter(camera_folder, checked, out, lambda step, values: None)
     for stem in ("best", "last"):
         for suffix, role, shipped in (
-            ("", "converter", "generic-small"),
-            ("-deblurrer", "deblurrer", "known-blur-small"),
+            ("", "converter", "generic"),
+            ("-deblurrer", "deblurrer", "known-blur"),
         ):
             path = out / f"{stem}{suffix}.safetensors"
             _, header = load_network(path, role=role)
@@ -48,4 +51,4 @@ def test_both_networks_learn_and_are_left_beside_each_other(camera_folder: Path,
 
 def test_what_training_the_deblurrer_needs_is_told():
     with pytest.raises(ConfigError, match=r"set simulated\.deblurred=1"):
-        settings.load(ConverterSettings, "generic-small", [*SMALL, "simulated.deblurred=0"])
+        settings.load(ConverterSettings, "generic", [*SMALL, "simulated.deblurred=0"])

@@ -98,11 +98,11 @@ def test_non_finite_loss_stops_before_the_update_and_names_the_files(camera_fold
     ("task", "override", "message"),
     [
         ("finish", "network.options.blocks=2",
-         r"network\.options\.blocks = 2, but init = 'known-blur-small' has 4; set network\.opt"),
+         r"network\.options\.blocks = 2, but init = 'known-blur' has 4; set network\.opt"),
         ("finish", "network={name='nafnet', options={width=4}}",
-         r"network\.name = 'nafnet', but init = 'known-blur-small' is a mimo_unet; set network"),
-        ("generic", "init=generic-small",
-         r"network\.options\.base_channels = 4, but init = 'generic-small' has 16"),
+         r"network\.name = 'nafnet', but init = 'known-blur' is a coarse_to_fine; set network"),
+        ("generic", "init=generic",
+         r"network\.options\.base_channels = 4, but init = 'generic' has 16"),
     ],
 )  # fmt: skip
 def test_a_network_that_is_not_that_of_init_is_refused(

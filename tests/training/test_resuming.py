@@ -10,6 +10,7 @@ import torch
 
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.training.simulation import prepare
+from conftest import SMALL_CAMERA
 from tiny_runs import TASKS, curve, interrupt_after, same_weights, train
 
 
@@ -28,7 +29,7 @@ def test_a_converter_that_is_adapted_is_resumed_too(camera_folder, tmp_path, mon
     monkeypatch.setattr(prepare, "CAMERA_CROPS", 16)
     monkeypatch.setattr(prepare, "SIMULATED_CROPS", 8)
     # beside the generic one: of two simulated cameras that which looks like the camera
-    adapted = ["simulated.cameras=['known-small']", "simulated.compared=2", "data.crop_px=64"]
+    adapted = [f"simulated.cameras=['{SMALL_CAMERA}']", "simulated.compared=2", "data.crop_px=64"]
     assert train("generic", camera_folder, tmp_path / "whole", *adapted)
     stop = interrupt_after(3)
     assert not train("generic", camera_folder, tmp_path / "cut", *adapted, progress=stop)

@@ -12,6 +12,7 @@ import blur2blur
 from blur2blur import Pipeline, api
 from blur2blur.errors import ConfigError
 from blur2blur.weights import zoo
+from conftest import SMALL_CAMERA
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_a_folder_is_deblurred_as_the_command_does_it(photographs: Path, tmp_pat
 
 def test_what_was_learned_is_tried_on_some_of_the_own_photographs(tmp_path: Path):
     """At most eight, here of those that have names of their own, with the weights of the run."""
-    shutil.copy(zoo.resolve("generic-small", role="converter"), tmp_path / "best.safetensors")
+    shutil.copy(zoo.resolve("generic", role="converter"), tmp_path / "best.safetensors")
     whole = Image.fromarray(skimage.data.astronaut())
     for index in range(18):
         path = tmp_path / "data" / "trainA" / str(index % 2) / f"{index // 2}.png"
@@ -78,7 +79,7 @@ def test_photographs_are_dealt_out(photographs: Path, tmp_path: Path):
 
 
 def test_pairs_are_simulated_and_what_is_no_photograph_is_told(photographs: Path, tmp_path: Path):
-    done = blur2blur.simulate(photographs, tmp_path / "pairs", camera="known-small")
+    done = blur2blur.simulate(photographs, tmp_path / "pairs", camera=SMALL_CAMERA)
     assert (done.made, done.there) == (4, 0)
     assert ["broken.png" in str(error) for error in done.failures] == [True]
     names = {path.stem for path in (tmp_path / "pairs/blurry").iterdir()}

@@ -102,7 +102,7 @@ def test_bf16_holds_50_db(backend: str) -> None:
     """With the weights that ship, on a photograph, through both networks."""
     if not _computes_bf16(backend):
         pytest.skip("this processor does not compute in bf16")
-    pair = ("known-blur", "generic-small")
+    pair = ("known-blur", "generic")
     exact = Pipeline(*pair, device="cpu", backend="eager", precision="fp32")
     half = Pipeline(*pair, device="cpu", backend=backend, precision="bf16")
     image = skimage.data.astronaut()[100:228, 150:310].astype(np.float32) / np.float32(255)

@@ -10,6 +10,7 @@ from blur2blur.blur.apply import convolve
 from blur2blur.blur.motion import Movement
 from blur2blur.blur.objects import Objects, draw_masks
 from blur2blur.blur.ranges import either_way, spread, uniform
+from conftest import SMALL_CAMERA
 
 
 def _rng(seed: int = 0) -> torch.Generator:
@@ -68,7 +69,7 @@ def test_photographs_are_still_and_motion_varies_in_the_shares_that_are_set():
     assert not varies[still].any()
     assert 0.2 < varies[~still].float().mean() < 0.3
     assert not _movement("still=1").motion.varies
-    as_drawn = load_camera("known-small", ["still=0.3"])
+    as_drawn = load_camera(SMALL_CAMERA, ["still=0.3"])
     movement = motion.draw(as_drawn, 1000, _rng(), 64, 64, of_crops=True)
     assert 250 < (movement.extent_px == 0).sum() < 350
     assert _movement("still=0", "spatial.share=1", count=1).motion.varies
@@ -89,7 +90,7 @@ def test_crops_lie_anywhere_in_photographs_of_any_size():
 
 def test_without_an_extent_motion_is_taken_as_it_is_drawn():
     movement = motion.draw(
-        load_camera("known-small", ["shake.length_px=9"]), 8, _rng(), 64, 64, of_crops=True
+        load_camera(SMALL_CAMERA, ["shake.length_px=9"]), 8, _rng(), 64, 64, of_crops=True
     )
     lengths = movement.motion.path_px.diff(dim=1).norm(dim=-1).sum(dim=1)
     torch.testing.assert_close(lengths, torch.full((8,), 9.0), rtol=1e-4, atol=0)

@@ -20,7 +20,8 @@ SMALL = [
     "data.crop_px=64",
     "data.validation_crops=2",
     "data.cache_gb=0",
-    "simulated.cameras=['any-small']",
+    "converter=generic",
+    "simulated.cameras=['any-noisy']",
     "simulated.compared=2",
 ]
 
@@ -43,7 +44,7 @@ def _few_crops(monkeypatch):
 
 
 def pairs(camera_folder, *overrides: str) -> ConvertedPairs:
-    checked = settings.load(DeblurrerSettings, "finish-small", [*SMALL, *overrides])
+    checked = settings.load(DeblurrerSettings, "finish", [*SMALL, *overrides])
     fabric = Fabric(accelerator="cpu", devices=1)
     streams = launch.deblurrer_streams(camera_folder, checked)
     return ConvertedPairs(checked, checked.simulated, streams, fabric)
@@ -62,7 +63,7 @@ def test_the_deblurrer_is_shown_what_the_converter_makes(camera_folder):
     assert torch.equal(unknown, streams["unknown"])
     assert torch.equal(sharp, streams["sharp"])
     assert torch.equal(sharp, same)
-    converter = loading.load_own("generic-small", role="converter").eval()
+    converter = loading.load_own("generic", role="converter").eval()
     for before, after in ((unknown, image), (of_cameras.held_out[0], converted.held_out[0])):
         with torch.inference_mode():
             expected = converter.restore(before).clamp(0, 1)
@@ -71,7 +72,7 @@ def test_the_deblurrer_is_shown_what_the_converter_makes(camera_folder):
 
 
 def test_the_deblurrer_alone_is_trained_and_validated_on_converted_crops(camera_folder):
-    checked = settings.load(DeblurrerSettings, "finish-small", [*SMALL, "run.precision=32-true"])
+    checked = settings.load(DeblurrerSettings, "finish", [*SMALL, "run.precision=32-true"])
     fabric = Fabric(accelerator="cpu", devices=1)
     task = DeblurrerTask(checked, launch.deblurrer_streams(camera_folder, checked), fabric)
     converted = pairs(camera_folder)
@@ -103,9 +104,9 @@ def test_cameras_are_not_compared_by_crops_too_small(camera_folder):
 
 def test_a_converter_is_not_read_without_simulated_cameras():
     with pytest.raises(ConfigError, match=r"set simulated\.cameras, as the preset finish does"):
-        settings.load(DeblurrerSettings, "known-blur-small", ["converter=generic-small"])
+        settings.load(DeblurrerSettings, "deblurrer", ["converter=generic"])
 
 
 def test_simulated_cameras_are_not_an_empty_list():
     with pytest.raises(ConfigError, match=r"simulated\.cameras = \[\]: .* at least 1 item"):
-        settings.load(DeblurrerSettings, "finish-small", ["simulated.cameras=[]"])
+        settings.load(DeblurrerSettings, "finish", ["simulated.cameras=[]"])

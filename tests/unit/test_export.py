@@ -92,7 +92,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a converter and a deblurrer, and what they are exported to."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights")
-    known = {"source": "synthetic", "camera": "known-small"}
+    known = {"source": "synthetic", "camera": "known"}
     deblurrer = _save(folder / "deblurrer.safetensors", _resnet(), "deblurrer", known=known)
     converter = _save(folder / "converter.safetensors", _resnet(), "converter", known=known)
     write.export(str(deblurrer), folder / "deblurrer.onnx")
@@ -170,7 +170,7 @@ def test_a_file_tells_what_it_is_without_blur2blur(weights: Path):
             role: hashlib.sha256((weights / f"{role}.safetensors").read_bytes()).hexdigest()
             for role in ("converter", "deblurrer")
         },
-        "known_blur": "known-small",
+        "known_blur": "known",
         "version": exported.load(weights / "both.onnx").header.version,
     }
     model = openvino.Core().read_model(weights / "deblurrer.xml")
@@ -219,7 +219,7 @@ def test_known_blurs_of_exported_files_are_compared(
 ):
     other = _save(tmp_path / "other.safetensors", _resnet(), "converter", known={"source": "pairs"})
     Pipeline(weights / "deblurrer.onnx", other, device="cpu")
-    assert "the deblurrer undoes ('pairs', 'known-small')" in caplog.text
+    assert "the deblurrer undoes ('pairs', 'known')" in caplog.text
 
 
 def _foreign(path: Path) -> None:
@@ -334,9 +334,9 @@ def test_a_network_that_cannot_be_exported_is_one_clear_line(format: str, tmp_pa
         (("deblurrer.safetensors", "x.onnx"), {"format": "openvino"}, "written as .xml"),
         (("deblurrer.safetensors", "there.xml"), {}, "there.bin exists"),
         (("deblurrer.safetensors", "there.bin/x.onnx"), {}, "there.bin is a file"),
-        (("converter.safetensors", "x.onnx"), {"converter": "generic-small"}, "is a converter"),
-        (("deblurrer.safetensors", "x.onnx"), {"converter": "known-blur-small"}, "no converter"),
-        (("kernel-small", "x.onnx"), {}, "is a kernel"),
+        (("converter.safetensors", "x.onnx"), {"converter": "generic"}, "is a converter"),
+        (("deblurrer.safetensors", "x.onnx"), {"converter": "known-blur"}, "no converter"),
+        (("kernel", "x.onnx"), {}, "is a kernel"),
         (("nothing", "x.onnx"), {}, "no deblurrer 'nothing'"),
         (("deblurrer.onnx", "x.xml"), {}, "not '.onnx'"),
     ],

@@ -18,7 +18,7 @@ from blur2blur.images import Tag
 from blur2blur.images.history import with_event
 from blur2blur.images.metadata import Metadata
 
-TAG = Tag(software="blur2blur 0.1.0", parameters="known-blur-small fb074969 & <none>")
+TAG = Tag(software="blur2blur 0.1.0", parameters="known-blur 2198f87c & <none>")
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 MM = "http://ns.adobe.com/xap/1.0/mm/"
 EVENT = "{http://ns.adobe.com/xap/1.0/sType/ResourceEvent#}"
@@ -54,7 +54,7 @@ def test_an_event_is_added_and_the_rest_stays(
     once = with_event(packet, TAG)
     assert once is not None
     assert events(once) == [*before, ("edited", "blur2blur 0.1.0")]
-    assert b"known-blur-small fb074969 &amp; &lt;none>" in once.replace(b"&gt;", b">")
+    assert b"known-blur 2198f87c &amp; &lt;none>" in once.replace(b"&gt;", b">")
     twice = with_event(once, TAG)
     assert twice is not None
     assert events(twice) == [*before, *[("edited", "blur2blur 0.1.0")] * 2]

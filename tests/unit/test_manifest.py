@@ -97,7 +97,7 @@ def test_settings_are_those_that_results_depend_on() -> None:
 
 
 def test_weights_are_told_by_their_content(tmp_path: Path) -> None:
-    pipeline = Pipeline(converter="generic-small", device="cpu")
+    pipeline = Pipeline(converter="generic", device="cpu")
     settings = manifest.settings_of(pipeline)
-    assert str(settings["deblurrer"]).startswith("known-blur-small.safetensors ")
-    assert str(settings["converter"]).startswith("generic-small.safetensors ")
+    assert str(settings["deblurrer"]).startswith("known-blur.safetensors ")
+    assert str(settings["converter"]).startswith("generic.safetensors ")

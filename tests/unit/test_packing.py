@@ -22,7 +22,7 @@ def run(tmp_path: Path) -> Path:
     network = networks.build("mimo_unet", base_channels=4, blocks=1)
     header = headers.Header(
         role="converter", network=network.name, options=network.options.model_dump(), step=7,
-        metrics={"psnr": 30.25}, settings={"deblurrer": "known-blur-small"}, version="0.1.0",
+        metrics={"psnr": 30.25}, settings={"deblurrer": "known-blur"}, version="0.1.0",
     )  # fmt: skip
     checkpoints.save_network(tmp_path / "run/best.safetensors", network, header)
     tensors.write_rgb(tmp_path / "run/samples/0000007.png", crops("coffee", 1, 32)[0])
@@ -47,7 +47,7 @@ def test_a_camera_goes_there_and_back(run: Path, tmp_path: Path, sample: bool):
     with zipfile.ZipFile(packed) as archive:
         card = archive.read(packing.CARD).decode()
         assert (packing.SAMPLE in archive.namelist()) == sample == ("sample.png" in card)
-    told = ('license: "cc-by-4.0"', "mimo_unet", "7 steps", "| psnr | 30.25 |", "known-blur-small")
+    told = ('license: "cc-by-4.0"', "mimo_unet", "7 steps", "| psnr | 30.25 |", "known-blur")
     assert all(each in card for each in told)
     with pytest.raises(CheckpointError, match="is a converter, not a deblurrer"):
         zoo.resolve(str(packed), role="deblurrer")

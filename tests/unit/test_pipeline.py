@@ -275,19 +275,27 @@ def test_the_deblurrer_that_ships_is_the_default() -> None:
     assert np.array_equal(pipeline(image), named(image))
 
 
-def test_a_converter_brings_the_deblurrer_that_it_was_trained_through() -> None:
+def test_a_converter_brings_the_deblurrer_that_it_was_trained_through(
+    tmp_path: Path, other_deblurrer: str
+) -> None:
     options = {"device": "cpu", "precision": "fp32"}
     image = _noise(40, 40)
-    both = Pipeline(converter="generic-small", **options)(image)
-    assert np.array_equal(both, Pipeline("known-blur-small", "generic-small", **options)(image))
-    other = Pipeline(zoo.DEFAULT_DEBLURRER, "generic-small", **options)(image)
-    assert not np.array_equal(both, other)
+    converter = tmp_path / "converter.safetensors"
+    _save(converter, "converter", deblurrer=other_deblurrer)
+    both = Pipeline(converter=converter, **options)(image)
+    assert np.array_equal(both, Pipeline(other_deblurrer, converter, **options)(image))
+    default = Pipeline(zoo.DEFAULT_DEBLURRER, converter, **options)(image)
+    assert not np.array_equal(both, default)
+
+
+def test_the_converter_that_ships_brings_the_deblurrer_that_ships() -> None:
+    assert zoo.pair(zoo.DEFAULT, "generic") == (zoo.DEFAULT_DEBLURRER, "generic")
 
 
 def test_a_pipeline_tells_how_it_was_built_and_can_be_sent_to_other_processes() -> None:
-    pipeline = Pipeline("known-blur-small", None, device="cpu", precision="fp32", tile_px=320)
+    pipeline = Pipeline("known-blur", None, device="cpu", precision="fp32", tile_px=320)
     text = repr(pipeline)
-    assert text.startswith("Pipeline(deblurrer='known-blur-small', converter=None, device='cpu'")
+    assert text.startswith("Pipeline(deblurrer='known-blur', converter=None, device='cpu'")
     assert "tile_px=320" in text
     assert text.endswith(") on cpu by openvino in fp32")
     sent = pickle.loads(pickle.dumps(pipeline))
@@ -320,16 +328,16 @@ def test_half_precision_on_a_gpu(precision: str) -> None:
     assert 10 * torch.log10(1 / (half - exact).square().mean()) > 45
 
 
-@pytest.mark.parametrize(("made", "warned"), [("known", True), ("known-small", False)])
+@pytest.mark.parametrize(("made", "warned"), [("known", True), ("phone", False)])
 def test_a_converter_for_another_known_blur_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, made: str, warned: bool
 ) -> None:
     files = {role: tmp_path / f"{role}.safetensors" for role in ("deblurrer", "converter")}
-    for (role, path), camera in zip(files.items(), ("known-small", made), strict=True):
+    for (role, path), camera in zip(files.items(), ("phone", made), strict=True):
         _save(path, role, known={"source": "synthetic", "camera": camera})
     Pipeline(*files.values(), device="cpu")
     assert ("makes another known blur" in caplog.text) == warned
-    assert ("('known', 'known-small')" in caplog.text) == warned
+    assert ("('known', 'phone')" in caplog.text) == warned
 
 
 def test_a_closed_pipeline_says_so() -> None:

@@ -281,7 +281,7 @@ class TestKnownBlur:
         overrides, (note,) = settings.known_blur(found(known=3), "")
         assert overrides == ["known.source=pairs"]
         assert "not at options/generate_blur/GOPRO_woVAE.pth" in note
-        assert "--extractor kernel-small, or a file of 'blur2blur train kernel'" in note
+        assert "--extractor kernel, or a file of 'blur2blur train kernel'" in note
 
     def test_synthetic_where_there_are_no_pairs(self):
         overrides, (note,) = settings.known_blur(found(), "")

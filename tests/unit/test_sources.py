@@ -13,6 +13,7 @@ from blur2blur.errors import ConfigError
 from blur2blur.training.sections import DataSettings, KnownBlurSettings
 from blur2blur.training.settings import DeblurrerSettings
 from blur2blur.training.sources import KnownBlur
+from conftest import SMALL_CAMERA
 
 CPU = torch.device("cpu")
 
@@ -37,7 +38,7 @@ def sharp(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     return {"known_sharp": images.find_images(folder)}
 
 
-@pytest.mark.parametrize("camera", ["known", "known-small", "roll", "dashcam"])
+@pytest.mark.parametrize("camera", ["known", SMALL_CAMERA, "roll", "dashcam"])
 def test_what_leaves_on_one_side_of_the_margin_does_not_come_in_on_the_other(camera: str):
     blur = known(camera)
     light = torch.ones(2, 3, 32 + 2 * blur.margin_px, 32 + 2 * blur.margin_px)
@@ -49,12 +50,12 @@ def test_what_leaves_on_one_side_of_the_margin_does_not_come_in_on_the_other(cam
 
 
 def test_the_blurry_crop_is_the_sharp_one_blurred_and_rounded():
-    blur = known("known-small")
+    blur = known(SMALL_CAMERA)
     sharp = scene(40 + 2 * blur.margin_px)
     blurry, clean = blur.pair({"known_sharp": sharp}, rng())
     inside = (..., slice(blur.margin_px, -blur.margin_px), slice(blur.margin_px, -blur.margin_px))
     torch.testing.assert_close(clean, sharp[inside], atol=1e-5, rtol=0)
-    camera = Camera(load_camera("known-small"), of_crops=True)
+    camera = Camera(load_camera(SMALL_CAMERA), of_crops=True)
     torch.testing.assert_close(blurry, camera.blur(sharp, rng())[inside], atol=0.51 / 255, rtol=0)
     torch.testing.assert_close(blurry * 255, (blurry * 255).round())
 
@@ -101,7 +102,7 @@ def test_pairs_that_are_there_are_cut_as_they_are(sharp: dict[str, list[Path]]):
 
 @pytest.mark.parametrize("shrink", [(1, 2), (1.5, 1.5)])
 def test_a_blur_is_transferred_at_one_size(shrink: tuple[float, float]):
-    transfer = KnownBlurSettings(source="transfer", extractor="kernel-small")
+    transfer = KnownBlurSettings(source="transfer", extractor="kernel")
     pairs = {"known_blurry": [Path("a.png")], "known_sharp": [Path("b.png")]}
     with pytest.raises(ConfigError, match=r"pairs is read at one size; set one whole number"):
         KnownBlur(transfer, CPU, pairs=pairs, shrink=shrink)

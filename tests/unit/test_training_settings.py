@@ -21,13 +21,13 @@ from blur2blur.training.settings import (
 OLD_CONVERTER = {
     "task": "converter",
     "init": "",
-    "deblurrer": "known-blur-small",
+    "deblurrer": "known-blur",
     "network": {"name": "mimo_unet", "options": {"base_channels": 16, "blocks": 4}},
     "discriminator": {"judge": "both", "scales": 3, "init": "", "updates_per_step": 1},
     "data": {"crop_px": 96, "batch_size": 8, "workers": 0, "shrink": 2, "curriculum_steps": 0},
-    "known": {"source": "synthetic", "camera": "known-small", "overrides": [], "extractor": ""},
+    "known": {"source": "synthetic", "camera": "known", "overrides": [], "extractor": ""},
     "loss": {"adversarial": "hinge", "content": "pyramid"},
-    "rehearsal": {"cameras": ["any-small"], "converted": 0.5, "deblurred": 1.0, "draws": 1,
+    "rehearsal": {"cameras": ["any"], "converted": 0.5, "deblurred": 1.0, "draws": 1,
                   "candidates": 16},
     "optimiser": {"learning_rate": 7e-4, "beta1": 0.9},
     "run": {"steps": 2600, "seed": 0},
@@ -120,15 +120,16 @@ def test_presets_and_overrides_of_older_words_are_read():
 
 def test_a_converter_of_an_older_version_is_the_same_run():
     now = settings.load(
-        ConverterSettings, "generic-small",
-        ["network.options={base_channels=16, blocks=4}", "simulated.cameras=['any-small']",
+        ConverterSettings, "generic",
+        ["init=", "network.options={base_channels=16, blocks=4}", "known.overrides=[]",
+         "simulated.cameras=['any']",
          "optimiser={learning_rate=7e-4, beta1=0.9}", "run={steps=2600}",
          "data={crop_px=96, workers=0, shrink=2}"],
     )  # fmt: skip
     assert settings_of_run(OLD_CONVERTER, now) == now.model_dump(mode="json")
     assert json.dumps(OLD_CONVERTER)  # and left as it was
     assert "rehearsal" in OLD_CONVERTER
-    other = now.model_copy(update={"init": "generic-small"})
+    other = now.model_copy(update={"init": "generic"})
     assert settings_of_run(OLD_CONVERTER, other)["init"] == ""
 
 
@@ -148,5 +149,5 @@ def test_a_run_of_another_method_or_task_is_told_as_it_is():
 
 
 def test_a_deblurrer_of_an_older_version_has_no_simulated_cameras():
-    now = settings.load(DeblurrerSettings, "known-blur-small")
+    now = settings.load(DeblurrerSettings, "deblurrer")
     assert settings_of_run(OLD_DEBLURRER, now)["simulated"] is None

@@ -116,7 +116,7 @@ def test_the_extractor_that_ships_beats_every_gaussian():
     kernel = torch.zeros(1, 1, 13, 13)
     kernel[..., range(2, 11), range(10, 1, -1)] = 1 / 9
     blurry, truth = (to_srgb(convolve(to_linear(each[None]), kernel))[0] for each in (sharp, other))
-    made = transfer_blur(other, (blurry, sharp), load_kernel_extractor("kernel-small"))
+    made = transfer_blur(other, (blurry, sharp), load_kernel_extractor("kernel"))
     gaussians = [
         to_srgb(convolve(to_linear(other[None]), gaussian(torch.tensor([sigma]), 25)))[0]
         for sigma in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
@@ -162,5 +162,5 @@ def test_the_full_extractor_needs_sides_of_256():
 
 
 def test_another_network_is_no_kernel_extractor():
-    with pytest.raises(CheckpointError, match="no kernel extractor 'known-blur-small'"):
-        load_kernel_extractor("known-blur-small")
+    with pytest.raises(CheckpointError, match="no kernel extractor 'known-blur'"):
+        load_kernel_extractor("known-blur")

@@ -25,7 +25,7 @@ Network = Annotated[
 Seed = Annotated[int, typer.Option(help="Same seed, same files.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 
-DEFAULT_EXTRACTOR = "kernel-small"
+DEFAULT_EXTRACTOR = "kernel"
 
 
 @app.callback()

@@ -231,7 +231,7 @@ def known_blur(found: "Layout", extractor: str) -> tuple[list[str], list[str]]:
         f"the published method transfers the known blur with a kernel extractor, which is not at "
         f"{EXTRACTORS[0]}"
     )
-    remedy = "to transfer it: --extractor kernel-small, or a file of 'blur2blur train kernel'"
+    remedy = "to transfer it: --extractor kernel, or a file of 'blur2blur train kernel'"
     if found.known_blurry and found.known_sharp:
         return ["known.source=pairs"], [
             f"{missing}; the pairs of trainC and trainD are the known blur as they are; {remedy}"

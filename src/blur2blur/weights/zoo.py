@@ -40,23 +40,14 @@ ENTRIES: dict[str, Entry] = {
         recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur -o RUN",
         result="20 real pairs of REDS: 22.78 to 24.34 dB; sharp photographs stay (48.6 dB)",
     ),
-    "known-blur-small": Entry(
-        role="deblurrer",
-        file="known-blur-small.safetensors",
-        sha256="fb074969a10ef884e9e51b7c90e64170cfe1911f144e2d2548d4eb38d1d199e5",
-        licence="Apache-2.0",
-        trained_on="105 photographs under CC0, Unsplash, Pexels and CC BY licences, at half size",
-        recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur-small -o RUN",
-        result="Kodak at half size under known-small: 26.1 to 28.0 dB (mean of 3 seeds)",
-    ),
-    "generic-small": Entry(
+    "generic": Entry(
         role="converter",
-        file="generic-small.safetensors",
-        sha256="45f6ba9c46291eb18c127687df88be6dad1fa1eceb9b0b763271b1094d5aed44",
+        file="generic.safetensors",
+        sha256="d7ea7a4618ad582cc1fece5deca7f8df1efdc0e59325ac16c465187296feb2df",
         licence="Apache-2.0",
-        trained_on="105 photographs under CC0, Unsplash, Pexels and CC BY licences, at half size",
-        recipe="blur2blur train converter --data PHOTOS --preset generic-small -o RUN, in 3 runs",
-        result="simulated cameras, held-out photographs, with known-blur-small: 29.8 to 31.2 dB",
+        trained_on="311 photographs under CC0, Unsplash, Pexels, MIT and CC BY licences",
+        recipe="blur2blur train converter --data PHOTOS --preset generic -o RUN",
+        result="RESULT-TO-FILL",
     ),
     "blur-extent": Entry(
         role="extent",
@@ -67,13 +58,13 @@ ENTRIES: dict[str, Entry] = {
         recipe="blur2blur train extent --data PHOTOS --preset blur-extent -o RUN",
         result="held-out simulated crops: mean error 0.69 octaves, median 1.8 px",
     ),
-    "kernel-small": Entry(
+    "kernel": Entry(
         role="kernel",
-        file="kernel-small.safetensors",
+        file="kernel.safetensors",
         sha256="0a96019dd4b93667009823eadfc7a0f372cae54bb4604fa177bc34989fe0613f",
         licence="Apache-2.0",
         trained_on="105 photographs under CC0, Unsplash, Pexels and CC BY licences",
-        recipe="blur2blur train kernel --data PHOTOS --preset kernel-small --set known...",
+        recipe="blur2blur train kernel --data PHOTOS --preset kernel --set known...",
         result="Kodak, uniform shake: 44.8 to 46.5 dB, where a Gaussian fit has 33.4 (3 seeds)",
     ),
 }

@@ -43,7 +43,7 @@ ENTRIES: dict[str, Entry] = {
     "generic": Entry(
         role="converter",
         file="generic.safetensors",
-        sha256="d7ea7a4618ad582cc1fece5deca7f8df1efdc0e59325ac16c465187296feb2df",
+        sha256="4fe5785b735558039bfe0fa963676d9eb2d8adadfd1c6b0e6800a0a7af0fd0b6",
         licence="Apache-2.0",
         trained_on="311 photographs under CC0, Unsplash, Pexels, MIT and CC BY licences",
         recipe="blur2blur train converter --data PHOTOS --preset generic -o RUN",

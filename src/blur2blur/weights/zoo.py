@@ -38,7 +38,7 @@ ENTRIES: dict[str, Entry] = {
         licence="Apache-2.0",
         trained_on="311 photographs under CC0, Unsplash, Pexels, MIT and CC BY licences",
         recipe="blur2blur train deblurrer --data PHOTOS --preset known-blur -o RUN",
-        result="20 real pairs of REDS: 22.78 to 24.34 dB; sharp photographs stay (48.6 dB)",
+        result="20 real pairs of REDS: 22.78 to 24.28 dB; sharp photographs stay (47.8 dB)",
     ),
     "generic": Entry(
         role="converter",
@@ -47,7 +47,7 @@ ENTRIES: dict[str, Entry] = {
         licence="Apache-2.0",
         trained_on="311 photographs under CC0, Unsplash, Pexels, MIT and CC BY licences",
         recipe="blur2blur train converter --data PHOTOS --preset generic -o RUN",
-        result="RESULT-TO-FILL",
+        result="Kodak at half size, five noisy cameras: 0.05 to 0.26 dB over known-blur alone",
     ),
     "blur-extent": Entry(
         role="extent",

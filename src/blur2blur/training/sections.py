@@ -179,5 +179,5 @@ class MatchedCamerasSettings(SimulatedCamerasSettings):
 
     compared: int = Field(default=0, ge=0)
     """Cameras drawn from `simulated.cameras`, each with one lens, noise and compression of its
-    ranges; the eighth of them whose photographs look most like the camera's own is kept; 0 takes
+    ranges; the sixteenth of them whose photographs look most like the camera's own is kept; 0 takes
     all, and needs no `trainA`."""

@@ -21,7 +21,7 @@ JPEG_PERIOD_PX = 16
 
 _AT_ONCE = 8
 # of the cameras compared, one in so many is kept
-_COMPARED_PER_KEPT = 8
+_COMPARED_PER_KEPT = 16
 
 
 class Simulation:

@@ -21,7 +21,7 @@ from machine import describe
 from quality import Pairs, real_pairs, simulated
 
 CAMERAS = ("any", "any-light", "any-coded", "any-frames", "known")
-LIMITS_PX = (2, 2.5, 3, 3.5, 4, 5, 6, 8, 12)
+LIMITS_PX = (4, 8, 12, 16, 20, 25, 30, 40)
 WORSE_DB = 0.2
 
 

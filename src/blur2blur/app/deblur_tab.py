@@ -39,7 +39,7 @@ def build(room: Room) -> gr.Dropdown:
             )
             with gr.Accordion(words.DETAILS, open=False):
                 scale = gr.Radio(
-                    list(words.SCALES), value="1", label=words.SCALE, info=words.SCALE_INFO
+                    list(words.SCALES), value="auto", label=words.SCALE, info=words.SCALE_INFO
                 )
                 everything = gr.Checkbox(label=words.EVERYTHING)
             start = gr.Button(words.START, variant="primary", elem_id="start")

@@ -76,7 +76,7 @@ def deblur(
     *,
     converter: str,
     tell: Tell,
-    scale: str = "1",
+    scale: str = "auto",
     everything: bool = False,
 ) -> Iterator[Result]:
     """Yield each result as it comes.

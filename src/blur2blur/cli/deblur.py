@@ -44,7 +44,7 @@ def deblur(
             help="Size at which it is deblurred: 1, 1/2, 1/3 or 1/4 of the sides, the change then "
             "enlarged; or auto: by the extent of the blur, one scale for each scene of a clip."
         ),
-    ] = "1",
+    ] = "auto",
     tile: Annotated[
         int | None,
         typer.Option(

@@ -19,8 +19,9 @@ Scale = Literal["auto", "1", "1/2", "1/3", "1/4"]
 FACTORS = (1, 2, 3, 4)
 """The working scales, as factors that the sides are divided by."""
 
-LARGEST_EXTENT_PX = 8.0
-"""Blur that reaches farther is better undone at a smaller size, by the weights that ship."""
+LARGEST_EXTENT_PX = 12.0
+"""Blur that is read to reach farther is better undone at a smaller size, by the weights that ship:
+`python benchmarks/working_scale.py` compares limits."""
 
 _BAND_ROWS = 256
 _CONTEXT_ROWS = 2  # that bicubic interpolation looks at

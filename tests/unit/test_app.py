@@ -204,7 +204,7 @@ def test_names_that_are_paths_or_taken_are_refused(name: str, room: Room):
 def test_a_camera_that_cannot_be_learned_leaves_nothing(room: Room, tmp_path: Path):
     sorting = make_sorting(tmp_path / "in", 3, 2)
     Image.new("RGB", (40, 40)).save(tmp_path / "in" / "1.png")
-    with pytest.raises(DataError, match="96 px"):
+    with pytest.raises(DataError, match="128 px"):
         room.cameras.create("mine", sorting, link=False, advance=lambda: None)
     assert not (tmp_path / "cameras" / "mine").exists()
 

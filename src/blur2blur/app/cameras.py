@@ -25,7 +25,7 @@ from blur2blur.weights.verdict import Verdict
 
 Kind = Literal["blurry", "sharp", "left out"]
 
-CROP_PX = 96
+CROP_PX = 128
 """That the preset `converter` cuts: smaller photographs are of no use."""
 _HELD_OUT_SHARE = 5  # one blurry photograph of so many is looked at, not learned from
 _MOST_HELD_OUT = 8

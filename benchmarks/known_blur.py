@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
     print(describe())
-    pipeline = Pipeline(options.deblurrer, None)
+    pipeline = Pipeline(options.deblurrer, None, scale="1")
     camera = Camera(load_camera(options.camera))
     for seed in options.seeds:
         measure(pipeline, blurred(options.photos, camera, seed=seed), f"synthetic, seed {seed}")

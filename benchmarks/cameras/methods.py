@@ -18,7 +18,7 @@ from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
 from blur2blur.weights import loading
 
 MINUTES = "minutes.txt"
-EXACT = {"backend": "eager", "precision": "fp32"}
+EXACT = {"backend": "eager", "precision": "fp32", "scale": "1"}
 """How pipelines are run: alike on every machine."""
 
 OPTIONAL = ("finished", "direct", "oracle", "reference", "cyclegan")

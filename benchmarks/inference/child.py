@@ -38,6 +38,7 @@ def _function(case: Case, device: torch.device) -> Callable[[Tensor], Tensor]:
         device=str(device),
         backend=way.backend,
         precision=way.precision,
+        scale="1",
     )
 
 

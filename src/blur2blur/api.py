@@ -34,15 +34,11 @@ class Simulated:
     failures: list[Blur2BlurError]
 
 
-def _as_the_command_does() -> Pipeline:
-    return Pipeline(scale="auto")
-
-
 def deblur_folder(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
-    pipeline: Pipeline | Callable[[], Pipeline] = _as_the_command_does,
+    pipeline: Pipeline | Callable[[], Pipeline] = Pipeline,
     format: Format = "keep",
     quality: int | None = None,
     suffix: str = "",
@@ -61,8 +57,7 @@ def deblur_folder(
     Args:
         inputs: one or several; folders are searched to any depth.
         out: the output folder; or a file, for one input that is a file.
-        pipeline: what to put them through, or what makes it once the inputs have been found; by
-            default the weights that ship, at the working scale that suits each.
+        pipeline: what to put them through, or what makes it once the inputs have been found.
         format: of photographs: "keep", "jpeg", "png", "tiff", "webp" or "avif".
         quality: of JPEG, WebP and AVIF, 1 to 100; None for that of each photograph.
         suffix: text behind the stem of every result's name.
@@ -231,7 +226,7 @@ def try_on_own_photographs(
     deblur_folder(
         apart[:: -(-len(apart) // _MOST_OWN)],
         out,
-        pipeline=Pipeline(converter=run, scale="auto"),
+        pipeline=Pipeline(converter=run),
         everything=True,
         report=True,
         on_progress=on_progress,

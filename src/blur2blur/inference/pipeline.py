@@ -77,7 +77,7 @@ class Pipeline:
         overlap_px: int = DEFAULT_OVERLAP_PX,
         batch_size: int = 1,
         ensemble: Ensemble = "none",
-        scale: Scale = "1",
+        scale: Scale = "auto",
         strength: float = 1.0,
     ) -> None:
         """Load the networks.

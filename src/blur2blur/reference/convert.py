@@ -122,6 +122,7 @@ def _pipeline(options: Options, run: Path, device: str) -> "Pipeline":
         device=device,
         precision="fp32",  # as the published code computes
         batch_size=options.whole("batch_size"),
+        scale="1",
     )
 
 

@@ -19,6 +19,7 @@ from blur2blur.settings import preset_names
 from conftest import SMALL_CAMERA
 
 PRESETS = [
+    "action",
     "any",
     "any-coded",
     "any-frames",

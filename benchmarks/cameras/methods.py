@@ -21,11 +21,14 @@ MINUTES = "minutes.txt"
 EXACT = {"backend": "eager", "precision": "fp32", "scale": "1"}
 """How pipelines are run: alike on every machine."""
 
-OPTIONAL = ("finished", "direct", "oracle", "reference", "cyclegan")
+OPTIONAL = ("fine-tuned", "finished", "direct", "oracle", "reference", "cyclegan")
 """Methods that no other needs."""
 
 OWN = ("blur2blur", "finished", "direct", "oracle")
 """Begin from the generic converter and its deblurrer."""
+
+ALONE = ("fine-tuned", "cyclegan", "upper-bound")
+"""Go from the photograph to sharp by one network."""
 
 Say = Callable[[str], None]
 
@@ -79,7 +82,7 @@ class Camera:
             converter = self._weights(method)
             if method in self.shared or not converter.exists():
                 continue
-            if method in ("cyclegan", "upper-bound"):
+            if method in ALONE:
                 role = "converter" if method == "cyclegan" else "deblurrer"
                 made[method] = Pipeline(loading.load_own(str(converter), role=role), **EXACT)
             else:
@@ -107,10 +110,14 @@ class Camera:
             return False
         overrides = [f"run.seed={self.seed}", *self.scale.training[method].overrides]
         preset = self.scale.training[method].preset
-        if method == "upper-bound":
-            overrides += [f"init={self.shared['known-only']}", "known.source=pairs"]
+        if method in ("fine-tuned", "upper-bound"):
+            data = self.data
+            overrides.append(f"init={self.shared['known-only']}")
+            if method == "upper-bound":
+                data = self.data / "pairs"
+                overrides.append("known.source=pairs")
             checked = settings.load(DeblurrerSettings, preset, overrides)
-            launch.train_deblurrer(self.data / "pairs", checked, out, quiet)
+            launch.train_deblurrer(data, checked, out, quiet)
             return True
         if method in OWN:
             overrides.append(f"init={self.shared['generic']}")

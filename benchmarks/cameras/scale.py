@@ -11,6 +11,7 @@ METHODS = (
     "known-only",
     "generic",
     "blur2blur",
+    "fine-tuned",
     "finished",
     "direct",
     "oracle",

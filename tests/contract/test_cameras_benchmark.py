@@ -45,6 +45,9 @@ overrides = [{SMALL} {TINY}]
 [training.blur2blur]
 preset = "converter"
 overrides = [{SMALL} {TINY} {KNOWN} {MATCHED}]
+[training.fine-tuned]
+preset = "finish"
+overrides = [{SMALL} "network.name=mimo_unet", {TINY} {KNOWN} {MATCHED}]
 [training.finished]
 preset = "converter"
 overrides = [{SMALL} {TINY} {KNOWN} {MATCHED} {BOTH}]
@@ -84,7 +87,7 @@ def test_one_command_makes_rows_tables_and_pictures_and_goes_on(tmp_path, capfd,
     main(words)  # what is missing
     rows = json.loads((tmp_path / "out/cameras.json").read_text())
     assert [row["method"] for row in rows] == [
-        "input", "known-only", "generic", "blur2blur", "finished", "direct", "oracle",
+        "input", "known-only", "generic", "blur2blur", "fine-tuned", "finished", "direct", "oracle",
         "reference", "cyclegan", "upper-bound",
     ]  # fmt: skip
     assert all(row["camera"] == "phone" and row["images"] == 1 for row in rows)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from blur2blur.blur import Camera, load_camera
+from blur2blur.blur.camera_settings import JpegSettings
 from blur2blur.tensors import to_linear, to_srgb
 from blur2blur.training.sections import KnownBlurSettings, SimulatedCamerasSettings
 from blur2blur.training.simulation.pairs import JPEG_PERIOD_PX, Simulation
@@ -139,3 +140,15 @@ def test_once_it_knows_the_camera_it_keeps_simulated_ones_like_it(tmp_path):
     made.match(noisy.pair(sharp, drawn)["unknown"], sharp, drawn, compared=16)
     for _ in range(4):
         assert 0.5 < noise_energy(made) / noise_energy(noisy) < 2
+
+
+def test_cameras_that_are_compared_compress_as_the_files_tell(tmp_path):
+    made = simulation(tmp_path, "[jpeg]\nquality = [90, 98]\n", None)
+    sharp = photograph(64 + 2 * made.margin_px)
+    error = {}
+    for quality in (3, 95):
+        told = JpegSettings(quality=(quality, quality))
+        made.match(sharp[..., :64, :64], sharp, rng(), compared=2, jpeg=told)
+        views = made.pair(sharp, rng())
+        error[quality] = float((views["unknown"] - views["sharp"]).square().mean())
+    assert error[3] > 20 * error[95]

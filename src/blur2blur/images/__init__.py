@@ -6,6 +6,7 @@ from blur2blur.images.colour import with_result, working_pixels
 from blur2blur.images.contents import contents_of
 from blur2blur.images.encoding import Format, output_name
 from blur2blur.images.files import (
+    compression_of,
     decode,
     decode_animation,
     encode,
@@ -43,6 +44,7 @@ __all__ = [
     "Photograph",
     "Raster",
     "Tag",
+    "compression_of",
     "contents_of",
     "decode",
     "decode_animation",

@@ -181,24 +181,34 @@ def _is_lossless_webp(data: bytes) -> bool:
 def _decode_jpeg(data: bytes, kind: Kind) -> Decoded:
     segments = jpeg.read_segments(data)
     with _pillow_image(segments.pixels, kind) as image:
-        tables: dict[int, list[int]] = getattr(image, "quantization", {})
-        subsampling = JpegImagePlugin.get_sampling(image)
+        compression = _compression_of_jpeg(image, segments)
         image.load()
-        own = image.mode in ("L", "RGB")
         values, notes = _values_of(image, segments.icc_profile)
     raster = Raster(
         values=values,
         exif=segments.exif,
         icc_profile=segments.icc_profile,
         metadata=segments.metadata(),
-        compression=Compression(
-            quality=segments.quality,
-            jpeg_tables=tuple(tuple(table) for _, table in sorted(tables.items())) if own else (),
-            jpeg_subsampling=max(0, subsampling),
-        ),
+        compression=compression,
         notes=notes + segments.notes(),
     )
     return Decoded(raster=raster, orientation=exif.orientation_of(segments.exif or b""))
+
+
+def compression_of_jpeg(data: bytes) -> Compression:
+    """Return how a JPEG file was compressed; its pixels are not decoded."""
+    with _pillow_image(data, "JPEG") as image:
+        return _compression_of_jpeg(image, jpeg.read_segments(data, with_pixels=False))
+
+
+def _compression_of_jpeg(image: Image.Image, segments: jpeg.Segments) -> Compression:
+    tables: dict[int, list[int]] = getattr(image, "quantization", {})
+    own = image.mode in ("L", "RGB")
+    return Compression(
+        quality=segments.quality,
+        jpeg_tables=tuple(tuple(table) for _, table in sorted(tables.items())) if own else (),
+        jpeg_subsampling=max(0, JpegImagePlugin.get_sampling(image)),
+    )
 
 
 def _decode_png(data: bytes, kind: Kind) -> Decoded:

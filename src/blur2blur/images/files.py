@@ -21,7 +21,7 @@ from blur2blur.images.history import Tag
 from blur2blur.images.kinds import KIND_OF, KINDS, kind_of, wrong_suffix
 from blur2blur.images.limits import refuse_size
 from blur2blur.images.metadata import upright_xmp
-from blur2blur.images.raster import Photograph, Raster, to_photograph, to_raster
+from blur2blur.images.raster import Compression, Photograph, Raster, to_photograph, to_raster
 
 
 def read(path: Path) -> Photograph:
@@ -58,6 +58,17 @@ def _decode(path: Path) -> Raster:
         metadata=replace(raster.metadata, xmp=upright_xmp(raster.metadata.xmp)),
         notes=(told, *raster.notes) if told else raster.notes,
     )
+
+
+def compression_of(path: Path) -> Compression | None:
+    """Return how a JPEG file was compressed, by its header; None of another file.
+
+    Raises:
+        InputError: missing, or a JPEG file whose header is damaged.
+    """
+    with reading(path):
+        data = path.read_bytes()
+        return decoding.compression_of_jpeg(data) if kind_of(data) == "JPEG" else None
 
 
 def read_rgb(path: Path) -> NDArray[np.float32]:

@@ -64,7 +64,8 @@ def nearest(camera: Tensor, simulated: Sequence[Tensor], count: int) -> list[int
         count: how many to return.
     """
     within = torch.stack([each.T.cov() for each in simulated]).mean(dim=0)
-    within = within + _RIDGE * within.diagonal().mean() * torch.eye(len(within)).to(within)
+    ridge = _RIDGE * within.diagonal().mean().clamp_min(_FLOOR)  # a flat wall has no covariance
+    within = within + ridge * torch.eye(len(within)).to(within)
     apart = torch.stack([each.mean(dim=0) for each in simulated]) - camera.mean(dim=0)
     distance = (apart * torch.linalg.solve(within, apart.T).T).sum(dim=1)
     return distance.argsort()[:count].tolist()

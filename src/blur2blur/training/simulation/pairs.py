@@ -12,6 +12,7 @@ from torch import Tensor
 
 from blur2blur.blur import Camera, CameraSettings, Exposure, load_camera
 from blur2blur.blur.apply import quick_length
+from blur2blur.blur.camera_settings import JpegSettings
 from blur2blur.tensors import to_linear, to_srgb
 from blur2blur.training.sections import KnownBlurSettings, SimulatedCamerasSettings
 from blur2blur.training.simulation.camera_matching import features, narrowed, nearest
@@ -52,7 +53,15 @@ class Simulation:
         self._lens_reach_px = max(camera.lens_reach_px for camera in every)
         self.margin_px = JPEG_PERIOD_PX // 2 + max(camera.reach_px for camera in every)
 
-    def match(self, unknown: Tensor, sharp: Tensor, rng: torch.Generator, *, compared: int) -> None:
+    def match(
+        self,
+        unknown: Tensor,
+        sharp: Tensor,
+        rng: torch.Generator,
+        *,
+        compared: int,
+        jpeg: JpegSettings | None = None,
+    ) -> None:
         """From now on simulate cameras whose photographs look like the camera's own.
 
         Args:
@@ -60,8 +69,11 @@ class Simulation:
             sharp: crops of its sharp ones, B' 3 H W, with `margin_px` more on each side.
             rng: draws cameras to compare, and their photographs.
             compared: how many.
+            jpeg: the compression of its photographs, where their files tell; else it is drawn, too.
         """
         drawn = [narrowed(self._any_camera(rng).settings, rng) for _ in range(compared)]
+        if jpeg is not None:
+            drawn = [camera.model_copy(update={"jpeg": jpeg}) for camera in drawn]
         simulated = [
             torch.cat([self._features(settings, part, rng) for part in sharp.split(_AT_ONCE)])
             for settings in drawn

@@ -10,6 +10,7 @@ from blur2blur.data.samples.datasets import Processed, Sample
 from blur2blur.errors import ConfigError
 from blur2blur.training import sources
 from blur2blur.training.sections import DataSettings, KnownBlurSettings, MatchedCamerasSettings
+from blur2blur.training.simulation.camera_files import jpeg_of
 from blur2blur.training.simulation.camera_matching import LEAST_PX
 from blur2blur.training.simulation.pairs import Simulation
 from blur2blur.training.task import Batch, images_of
@@ -73,7 +74,9 @@ def prepare(
         ]
         of_camera, sharp = (only_image(batch) for batch in batches)
         rng = torch.Generator().manual_seed(later)
-        simulation.match(of_camera, sharp, rng, compared=settings.compared)
+        # averaged down, photographs have other traces of compression than their files tell
+        jpeg = jpeg_of(blurry["unknown_blurry"]) if data.shrink == (1, 1) else None
+        simulation.match(of_camera, sharp, rng, compared=settings.compared, jpeg=jpeg)
 
     def process(images: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         (sharp,) = images.values()

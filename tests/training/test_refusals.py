@@ -49,6 +49,13 @@ def test_wrong_weights_are_told_before_cameras_are_compared(
         train(task, camera_folder, tmp_path / "run", "init=nothing.safetensors")
 
 
+def test_an_exported_deblurrer_is_not_looked_through(camera_folder, tmp_path):
+    exported = tmp_path / "theirs.onnx"
+    exported.touch()
+    with pytest.raises(CheckpointError, match=r"theirs\.onnx is an exported.*deblurred=0"):
+        train("generic", camera_folder, tmp_path / "run", f"deblurrer={exported}")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -28,9 +28,11 @@ PRESETS = [
     "any-noisy",
     "dashcam",
     "dusk",
+    "gopro",
     "known",
     "night",
     "phone",
+    "reds",
     "roll",
 ]
 

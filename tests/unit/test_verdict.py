@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import save_file
 
 from blur2blur.errors import CheckpointError
-from blur2blur.weights import verdict, zoo
+from blur2blur.weights import packing, verdict, zoo
 from blur2blur.weights.headers import HEADER_KEY, Header
 from blur2blur.weights.verdict import BEST, LAST, Verdict
 
@@ -69,11 +69,49 @@ def test_a_run_that_did_not_gain_over_no_converter_stands_for_none(tmp_path, oth
     assert zoo.pair(zoo.DEFAULT, gained) == (other_deblurrer, gained)
 
 
-def test_a_deblurrer_that_a_header_names_is_one_that_ships(tmp_path, other_deblurrer):
+def test_a_header_that_names_no_deblurrer_means_the_one_that_ships(tmp_path, other_deblurrer):
     run = make(tmp_path / "run", LAST)
-    for named in ([other_deblurrer], "elsewhere.safetensors", None):
+    for named in ([other_deblurrer], "", None):
         trained_through(run / LAST, named)
         assert zoo.pair(zoo.DEFAULT, run) == (zoo.DEFAULT_DEBLURRER, run)
+
+
+def test_a_deblurrer_of_somebody_else_is_brought_along(tmp_path):
+    file = tmp_path / "bought.safetensors"
+    run = make(tmp_path / "run", LAST, kept="generic")
+    trained_through(run / LAST, str(file))
+    with pytest.raises(CheckpointError, match=r"bought\.safetensors, which is not here"):
+        zoo.pair(zoo.DEFAULT, run)
+    assert zoo.pair("known-blur", run) == ("known-blur", run)
+    file.touch()
+    # also where the converter that ships won: both were compared through it
+    assert zoo.pair(zoo.DEFAULT, run) == (str(file), run)
+    assert zoo.pair(zoo.DEFAULT, run / LAST) == (str(file), run / LAST)
+    trained_through(run / LAST, "nafnet-gopro-32")
+    assert zoo.pair(zoo.DEFAULT, run) == ("nafnet-gopro-32", run)
+
+
+def test_what_strangers_pack_names_no_file_of_this_machine(tmp_path):
+    file = tmp_path / "own.safetensors"
+    file.touch()
+    run = make(tmp_path / "run", LAST)
+    trained_through(run / LAST, str(file))
+    packed = tmp_path / "camera.b2b"
+    packing.pack(run / LAST, packed, licence="unknown", sample=False)
+    with pytest.raises(CheckpointError, match="which is not here"):
+        zoo.pair(zoo.DEFAULT, packed)
+
+
+def test_what_is_shared_of_a_run_is_what_deblur_takes(tmp_path, other_deblurrer):
+    run = make(tmp_path / "run", BEST, kept=LAST)
+    trained_through(run / LAST, other_deblurrer)
+    packing.pack(run, tmp_path / "camera.b2b", licence="unknown", sample=False)
+    packed = zoo.resolve(str(tmp_path / "camera.b2b"), role="converter")
+    assert packed.read_bytes() == (run / LAST).read_bytes()
+    lost = make(tmp_path / "lost", BEST, LAST, kept="generic")
+    with pytest.raises(CheckpointError, match="not better than generic"):
+        packing.pack(lost, tmp_path / "lost.b2b", licence="unknown", sample=False)
+    assert not (tmp_path / "lost.b2b").exists()
 
 
 def test_a_cameras_name_stands_for_its_run(tmp_path, monkeypatch):

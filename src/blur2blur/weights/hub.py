@@ -43,7 +43,9 @@ class Published:
         return f"https://huggingface.co/{self.repository}/blob/{self.revision}/{self.file}"
 
 
-def _nafnet(file: str, size_bytes: int, digest: str, trained_on: str) -> Published:
+def _nafnet(
+    file: str, size_bytes: int, digest: str, *, trained_on: str, known_camera: str
+) -> Published:
     return Published(
         role="deblurrer",
         repository="nyanko7/nafnet-models",
@@ -54,8 +56,7 @@ def _nafnet(file: str, size_bytes: int, digest: str, trained_on: str) -> Publish
         licence="MIT",
         source="https://github.com/megvii-research/NAFNet",
         trained_on=trained_on,
-        # both sets are means of a video's frames, taken in light, without noise
-        known_camera="known",
+        known_camera=known_camera,
     )
 
 
@@ -64,19 +65,22 @@ PUBLISHED: dict[str, Published] = {
         "NAFNet-GoPro-width32.pth",
         68_671_121,
         "19394e6155d12ef6371d1d57496f87f0ec88f92bdffa27c0792690722d5d1a5c",
-        "GOPRO_Large",
+        trained_on="GOPRO_Large",
+        known_camera="gopro",
     ),
     "nafnet-gopro-64": _nafnet(
         "NAFNet-GoPro-width64.pth",
         271_778_961,
         "329d3ab4077b8d6b7ff61de376e483714667960bf85be027bf4335cda701196f",
-        "GOPRO_Large",
+        trained_on="GOPRO_Large",
+        known_camera="gopro",
     ),
     "nafnet-reds-64": _nafnet(
         "NAFNet-REDS-width64.pth",
         271_756_689,
         "175fe8b3cdf3abedfbc87769779c3d9f491e05bb2e73ea9d627883f90a4b2df3",
-        "REDS, frames of compressed video",
+        trained_on="REDS, frames of compressed video",
+        known_camera="reds",
     ),
 }
 

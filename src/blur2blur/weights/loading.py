@@ -7,6 +7,7 @@ from blur2blur.networks import BlurExtent, ImageNetwork, KernelWizard, MultiScal
 from blur2blur.weights import third_party, zoo
 from blur2blur.weights.checkpoints import load_any, load_network
 from blur2blur.weights.headers import is_ours
+from blur2blur.weights.operators import EXPORTED_SUFFIXES
 
 
 def load_own(name_or_path: str, *, role: str) -> ImageNetwork:
@@ -19,6 +20,11 @@ def load_own(name_or_path: str, *, role: str) -> ImageNetwork:
         ConfigError: a pickle of no network of ours while the extra `zoo` is not installed.
     """
     path = zoo.resolve(name_or_path, role=role)
+    if path.suffix.lower() in EXPORTED_SUFFIXES:
+        raise CheckpointError(
+            f"{path} is an exported network, and only deblurs; a converter for it is trained by "
+            "the known blur alone: deblurrer= and simulated.deblurred=0"
+        )
     if path.suffix.lower() not in third_party.PICKLE_SUFFIXES:
         return load_network(path, role=role)[0]
     network = third_party.load(path)

@@ -11,6 +11,9 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+EXPORTED_SUFFIXES = (".onnx", ".xml")
+"""Of files with such a graph."""
+
 _MOST_XML_BYTES = 1 << 26
 _MOST_DEPTH = 64
 _MOST_SIZE = 1 << 20

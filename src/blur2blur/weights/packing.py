@@ -20,7 +20,7 @@ from blur2blur.cache import cache_folder, cached_file, sha256
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.files import atomic_path
 from blur2blur.settings import Settings
-from blur2blur.weights import hub
+from blur2blur.weights import hub, verdict
 from blur2blur.weights.headers import Header, read_header
 
 SUFFIX = ".b2b"
@@ -28,7 +28,6 @@ TOLD, CARD, SAMPLE = "camera.json", "README.md", "sample.png"
 
 _LARGEST_BYTES = {TOLD: 1_000_000, CARD: 1_000_000, SAMPLE: 100_000_000}
 _LARGEST_WEIGHTS_BYTES = 2_000_000_000
-_PART_OF_RUN = "best.safetensors"
 
 
 class Packed(Settings):
@@ -57,12 +56,13 @@ def pack(source: Path, out: Path, *, licence: str, sample: bool) -> Packed:
 
     Raises:
         ConfigError: an unfit `out`.
-        CheckpointError: no weights of ours, or of a role that is not shared.
+        CheckpointError: no weights of ours, of a role that is not shared, or of a run whose own
+            were not better.
         InputError: `out` cannot be written.
     """
     if out.suffix != SUFFIX or out.exists():
         raise ConfigError(f"{out}: choose a name that is not there yet and ends in {SUFFIX}")
-    weights = source / _PART_OF_RUN if source.is_dir() else source
+    weights = _better_of(source) if source.is_dir() else source
     header = read_header(weights)
     told = {"licence": licence, "role": header.role, "sha256": sha256(weights)}
     packed = _build({**told, "header": header.model_dump(mode="json")}, weights)
@@ -74,6 +74,16 @@ def pack(source: Path, out: Path, *, licence: str, sample: bool) -> Packed:
         if sheets:
             archive.write(sheets[-1], SAMPLE)
     return packed
+
+
+def _better_of(run: Path) -> Path:
+    told = verdict.read(run)
+    if told is not None and not told.helped:
+        raise CheckpointError(
+            f"{run}: its own weights were not better than {told.shipped}; to share them all the "
+            f"same give the file, {run / verdict.LAST}"
+        )
+    return Path(verdict.winner(run))
 
 
 def _build(told: object, source: Path) -> Packed:

@@ -81,11 +81,12 @@ NONE = "none"
 def pair(deblurrer: object, converter: object) -> tuple[Any, Any]:
     """Return the deblurrer and the converter, or None, that are meant.
 
-    A converter's deblurrer is the one that it was trained through, where that ships. A run folder
-    whose own converter did not help where it began from none means none.
+    A converter's deblurrer is the one that it was trained through. A run folder whose own converter
+    did not help where it began from none means none.
 
     Raises:
-        CheckpointError: a damaged verdict, or as `hub.obtain`.
+        CheckpointError: a damaged verdict, a deblurrer that is not there any more, or as
+            `hub.obtain`.
         ConfigError: a name on the hub without the extra `hub`.
     """
     converter = None if isinstance(converter, str) and converter == NONE else converter
@@ -95,7 +96,9 @@ def pair(deblurrer: object, converter: object) -> tuple[Any, Any]:
     run = _run_folder(str(converter), role="converter")
     lost = run is not None and verdict.winner(run) == NONE
     if named:
-        deblurrer = _trained_through(f"{run}/{verdict.LAST}" if lost else str(converter))
+        # of a run whose own converter lost, too, the one that it was compared through
+        last = Path(run or converter) / verdict.LAST
+        deblurrer = _trained_through(str(last if last.is_file() else converter))
     return deblurrer, None if lost else converter
 
 
@@ -104,9 +107,18 @@ def _trained_through(converter: str) -> str:
         named = read_header(resolve(converter, role="converter")).settings.get("deblurrer")
     except CheckpointError:  # it is not of ours, or not there, which is told where it is loaded
         return DEFAULT_DEBLURRER
-    if isinstance(named, str) and named in ENTRIES:
+    if not isinstance(named, str) or not named:
+        return DEFAULT_DEBLURRER
+    if named in ENTRIES or named in hub.PUBLISHED:
         return named
-    return DEFAULT_DEBLURRER
+    # what strangers pack names no file of this machine
+    strangers = converter.startswith(hub.PREFIX) or converter.endswith(packing.SUFFIX)
+    if not strangers and (named.startswith(hub.PREFIX) or Path(named).is_file()):
+        return named
+    raise CheckpointError(
+        f"{converter} was trained through the deblurrer {named}, which is not here; give its file "
+        f"with --deblurrer, or {DEFAULT_DEBLURRER}"
+    )
 
 
 RUN = "run"

@@ -20,6 +20,7 @@ from blur2blur.tiling import Pixels, SizeRule
 from blur2blur.weights import graphs, openvino, zoo
 from blur2blur.weights.graphs import Graph, Weights
 from blur2blur.weights.headers import is_ours
+from blur2blur.weights.operators import EXPORTED_SUFFIXES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -115,7 +116,7 @@ def _named(sources: "Sequence[tuple[str, Source]]") -> str:
 
 def _is_exported(item: "tuple[str, Source]") -> bool:
     source = item[1]
-    return isinstance(source, str | Path) and Path(source).suffix.lower() in exported.SUFFIXES
+    return isinstance(source, str | Path) and Path(source).suffix.lower() in EXPORTED_SUFFIXES
 
 
 def _on_cpu(

@@ -23,7 +23,6 @@ from blur2blur.weights.headers import HEADER_KEY
 from blur2blur.weights.operators import refuse_onnx, refuse_openvino
 
 INPUT_NAME = "image"
-SUFFIXES = (".onnx", ".xml")
 OUTPUTS = {"converter": "converted", "deblurrer": "deblurred"}
 """Role -> name of the output of a network that has it."""
 

@@ -15,7 +15,7 @@ from blur2blur.files import write_text
 from blur2blur.inference import Pipeline
 from blur2blur.training import launch, loop
 from blur2blur.training.settings import ConverterSettings, DeblurrerSettings
-from blur2blur.weights import loading
+from blur2blur.weights import loading, verdict
 
 MINUTES = "minutes.txt"
 EXACT = {"backend": "eager", "precision": "fp32", "scale": "1"}
@@ -85,6 +85,9 @@ class Camera:
             if method in ALONE:
                 role = "converter" if method == "cyclegan" else "deblurrer"
                 made[method] = Pipeline(loading.load_own(str(converter), role=role), **EXACT)
+            elif method == "blur2blur":
+                # as deblur takes a run folder: where its own did not help, what it began from
+                made[method] = Pipeline(known, verdict.winner(converter.parent), **EXACT)
             else:
                 trained = self.folder / method / "last-deblurrer.safetensors"
                 made[method] = Pipeline(trained if trained.exists() else known, converter, **EXACT)

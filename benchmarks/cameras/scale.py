@@ -38,7 +38,7 @@ class CameraChoice(Settings):
 
 
 class Scale(Settings):
-    """One scale; the values are in `mini.toml` and `full.toml`."""
+    """One scale; the values are in `mini.toml`, `frozen.toml` and `full.toml`."""
 
     shrink: PositiveInt
     known_camera: str

@@ -26,8 +26,8 @@ _PSNR, _DISTANCE, _BLUR = (
     f"validation/{name}" for name in ("psnr_db", "own_distance", "own_blur_px")
 )
 _LEAST_GAIN_DB = 0.05
-_WORSE = 1.1
-"""Above so much of the distance that the shipped converter leaves, the camera's own has harmed."""
+_WORSE, _LONGER = 1.1, 1.05
+"""Above so much of the distance, or of the blur, that the shipped one leaves, the own has harmed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +93,7 @@ def judge(run: Path, streams: sources.Streams, settings: SimulatedConverterSetti
     if best[_PSNR] > own[_PSNR] and best[_DISTANCE] < own[_DISTANCE]:
         own, name = best, BEST
     gained = own[_PSNR] >= first[_PSNR] + _LEAST_GAIN_DB
-    better = gained and own[_DISTANCE] <= _WORSE * first[_DISTANCE]
+    harmed = own[_DISTANCE] > _WORSE * first[_DISTANCE] or own[_BLUR] > _LONGER * first[_BLUR]
     shipped = settings.init or zoo.NONE
     if shipped not in (*zoo.ENTRIES, zoo.NONE):
         shipped = str(Path(shipped).resolve())
@@ -109,6 +109,6 @@ def judge(run: Path, streams: sources.Streams, settings: SimulatedConverterSetti
             own_distance=own[_DISTANCE],
             shipped_blur_px=first[_BLUR],
             own_blur_px=own[_BLUR],
-            kept=name if better else shipped,
+            kept=name if gained and not harmed else shipped,
         ),
     )

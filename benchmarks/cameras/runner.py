@@ -45,7 +45,9 @@ def run_camera(
 def main(words: Sequence[str] | None = None) -> None:
     """Read the options (those of the command line if not given) and run what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scale", default="mini", help="mini, frozen, full, or a TOML file like those")
+    parser.add_argument(
+        "--scale", default="mini", help="mini, frozen, full, or a TOML file like those"
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--collection", type=Path, help="photos, cid22, kodak and pairs/reds")
     source.add_argument("--photos", type=Path, help="any sharp photographs; no video then")

@@ -27,7 +27,7 @@ _PSNR, _DISTANCE, _BLUR = (
 )
 _LEAST_GAIN_DB = 0.05
 _WORSE, _LONGER = 1.1, 1.05
-"""Above so much of the distance, or of the blur, that the shipped one leaves, the own has harmed."""
+"""Above so much of the distance, or the blur, that the shipped one leaves, the own has harmed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,17 +5,21 @@
 Every photograph is blurred by one of several simulated cameras, from 1 to 40 px, and deblurred by
 the pair that ships at each working scale. A row of the table is a limit: the largest scale is taken
 at which the extent that was estimated is no larger. `--real` is a folder with `blur` and `sharp`.
+`--enlarge 6` makes large photographs of small ones (Lanczos): what is left of their detail is what
+a lens that is soft at that size would leave.
 """
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from rich.progress import track
 
-from blur2blur import Pipeline, tensors
+from blur2blur import Pipeline, images, tensors
 from blur2blur.inference.working_scale import FACTORS
 from machine import describe
 from quality import Pairs, real_pairs, simulated
@@ -23,6 +27,17 @@ from quality import Pairs, real_pairs, simulated
 CAMERAS = ("any", "any-light", "any-coded", "any-frames", "known")
 LIMITS_PX = (4, 8, 12, 16, 20, 25, 30, 40)
 WORSE_DB = 0.2
+
+
+def enlarged(photos: Path, factor: int, every: int, out: Path) -> Path:
+    """Write every n-th photograph, its sides times `factor`, to `out`, and return that folder."""
+    for path in images.find_images(photos)[::every]:
+        with Image.open(path) as photograph:
+            sides = photograph.width * factor, photograph.height * factor
+            photograph.convert("RGB").resize(sides, Image.Resampling.LANCZOS).save(
+                out / f"{path.stem}.png", compress_level=1
+            )
+    return out
 
 
 def blurred(photos: Path, cameras: Sequence[str], overrides: Sequence[str], seed: int) -> Pairs:
@@ -66,13 +81,17 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="sharp photographs")
     parser.add_argument("--cameras", nargs="+", default=CAMERAS)
     parser.add_argument("--overrides", nargs="*", default=["extent_px=[1,40]", "still=0"])
+    parser.add_argument("--enlarge", type=int, default=1, metavar="FACTOR")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="take every n-th")
     parser.add_argument("--real", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print(describe(), f"seed      {options.seed}", sep="\n", flush=True)
     sets: list[tuple[str, Pairs]] = []
     if options.photos is not None:
-        pairs = blurred(options.photos, options.cameras, options.overrides, options.seed)
+        with tempfile.TemporaryDirectory() as made:
+            photos = enlarged(options.photos, options.enlarge, options.every, Path(made))
+            pairs = blurred(photos, options.cameras, options.overrides, options.seed)
         sets.append(("simulated", pairs))
     if options.real is not None:
         sets.append(("real", real_pairs(options.real)))

@@ -37,6 +37,8 @@ def test_help_names_every_dataset(verb: str):
 @pytest.mark.parametrize(("name", "dataset"), table.DATASETS.items())
 def test_documentation_has_every_dataset(name: str, dataset: table.Published):
     page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    # two cameras have the names of the datasets that they imitate
+    page = page.partition("\n## From published datasets\n")[2].partition("\n## ")[0]
     row = f"| `{name}` | <{dataset.page}> | {dataset.licence} | `{dataset.imported_as}` |"
     assert row in page
     assert (f"{row} `data download`" in page) == bool(dataset.archives)

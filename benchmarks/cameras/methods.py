@@ -21,7 +21,9 @@ MINUTES = "minutes.txt"
 EXACT = {"backend": "eager", "precision": "fp32", "scale": "1"}
 """How pipelines are run: alike on every machine."""
 
-OPTIONAL = ("fine-tuned", "finished", "direct", "oracle", "reference", "cyclegan")
+OPTIONAL = (
+    "fine-tuned", "finished", "direct", "oracle", "reference", "cyclegan", "upper-bound",
+)  # fmt: skip
 """Methods that no other needs."""
 
 OWN = ("blur2blur", "finished", "direct", "oracle")

@@ -6,7 +6,10 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from blur2blur.blur.camera_settings import JpegSettings
 from blur2blur.errors import InputError
+from blur2blur.training.sections import DataSettings, MatchedCamerasSettings
+from blur2blur.training.simulation import prepare
 from blur2blur.training.simulation.camera_files import jpeg_of
 
 
@@ -45,3 +48,24 @@ def test_a_file_that_is_cut_in_its_header(tmp_path):
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(InputError, match=r"a\.jpg"):
         jpeg_of([path])
+
+
+@pytest.mark.parametrize(("shrink", "told"), [(1, (80, 80)), (2, None)])
+def test_a_run_compares_cameras_that_compress_so(tmp_path, monkeypatch, shrink, told):
+    photograph = Image.fromarray(skimage.data.astronaut())
+    for name in ("blurry1", "blurry2", "sharp1", "sharp2"):
+        photograph.save(tmp_path / f"{name}.jpg", quality=80)
+    streams = {
+        "unknown_blurry": [tmp_path / f"blurry{number}.jpg" for number in (1, 2)],
+        "unknown_sharp": [tmp_path / f"sharp{number}.jpg" for number in (1, 2)],
+    }
+    seen: list[JpegSettings | None] = []
+    monkeypatch.setattr(prepare, "CAMERA_CROPS", 2)
+    monkeypatch.setattr(prepare, "SIMULATED_CROPS", 2)
+    monkeypatch.setattr(prepare.Simulation, "match", lambda *_, jpeg=None, **__: seen.append(jpeg))
+    cameras = MatchedCamerasSettings(
+        cameras=["any-frames"], overrides=["extent_px=[1,4]"], compared=2
+    )
+    data = DataSettings(crop_px=64, workers=0, validation_crops=1, shrink=shrink)
+    prepare.prepare(cameras, None, streams, data, seed=0)
+    assert [each and each.quality for each in seen] == [told]

@@ -235,6 +235,9 @@ class TestFilesColours:
         light = 128 / 255
         expected = 1.055 * light ** (1 / 2.4) - 0.055
         assert np.abs(images.read_rgb(tmp_path / "a.png") - expected).max() < 1e-4
+        quick = images.read_rgb_uint8(tmp_path / "a.png")
+        assert quick.shape == (4, 5, 3)
+        assert np.abs(quick / 255 - expected).max() < 0.006
         images.write(tmp_path / "b.png", images.read(tmp_path / "a.png"))
         assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), values)
 

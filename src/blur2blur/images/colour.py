@@ -192,10 +192,11 @@ def filled_from_edge(pixels: Pixels, seen: NDArray[np.bool_]) -> Pixels:
 
 
 def rgb_uint8(values: NDArray[np.uint8], icc_profile: bytes | None) -> NDArray[np.uint8]:
-    """Return uint8 `H W 3` as sRGB; by lcms2, which is quick at 8 bits."""
+    """Return uint8 `H W 3`, or `H W 1` of grey, as sRGB `H W 3`; by lcms2, quick at 8 bits."""
+    grey = values.shape[2] == 1
     if colour_space(icc_profile) is None:
-        return values
-    return _srgb_image(Image.fromarray(values), icc_profile)
+        return values.repeat(3, axis=2) if grey else values
+    return _srgb_image(Image.fromarray(values[..., 0] if grey else values), icc_profile)
 
 
 def _srgb_image(image: Image.Image, icc_profile: bytes | None) -> NDArray[np.uint8]:

@@ -84,9 +84,8 @@ def read_rgb_uint8(path: Path) -> NDArray[np.uint8]:
         values = raster.values
         if values.dtype == np.uint16:
             values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        if values.shape[2] < 3:
-            values = values[..., :1].repeat(3, axis=2)
-        values = np.ascontiguousarray(values[..., :3], dtype=np.uint8)
+        channels = 1 if values.shape[2] < 3 else 3
+        values = np.ascontiguousarray(values[..., :channels], dtype=np.uint8)
         return colour.rgb_uint8(values, raster.icc_profile)
 
 

@@ -66,6 +66,19 @@ def test_visitors_are_apart_and_leave_nothing(room: Room):
     assert other.folder.exists()
 
 
+def test_a_visitor_whose_photographs_are_computed_is_no_unused_one(tmp_path: Path):
+    room = Sessions(tmp_path, Limits(age_s=3600))
+    (tmp_path / sessions.UPLOADS).mkdir()
+    session = room.of("one")
+    Image.new("RGB", (40, 40)).save(session.uploads / "a.png")
+    session.used_s -= 4000
+    uploads = [str(session.uploads / "a.png")]
+    list(deblurring.deblur(session, uploads, converter=zoo.NONE, tell=lambda part, what: None))
+    room.of("another")
+    assert not session.ended
+    assert session.folder.exists()
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "<img src=x>.png", "a\x00b.jpg", ".htaccess"])
 def test_shown_names_are_only_names(name: str):
     assert not set(shown_name(name)) & set("/\\<>\x00")
@@ -96,6 +109,7 @@ def test_a_sharp_photograph_is_left_as_it_is_unless_asked(tmp_path: Path):
     assert not done.left_sharp
     assert done.output is not None
     assert done.output.read_bytes() != upload.read_bytes()
+    assert deblurring.file_of(session, left, strength=0.8) == left.output
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="desktop entries are of Linux")

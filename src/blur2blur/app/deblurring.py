@@ -124,6 +124,7 @@ def _each(
         ) -> None:
             if session.stop.is_set() or session.ended:
                 raise Stopped
+            session.used_s = time.monotonic()
             part = done / total if total and what == upload.path.name else 0
             clock.show(number + min(1.0, part), upload.name)
 
@@ -268,11 +269,13 @@ def _write(path: Path, pixels: Float32) -> None:
 def file_of(session: Session, result: Result, *, strength: float) -> Path:
     """Return the file to download: the command's own, or its change at a strength below 1.
 
+    A clip, and a photograph that was sharp already, are what they are at every strength.
+
     Raises:
         InputError: the disk is full.
     """
     assert result.output is not None
-    if strength == 1 or result.blur_px is None:
+    if strength == 1 or result.left_sharp or result.blur_px is None:
         return result.output
     path = session.new_folder() / result.output.name
     with _DECODING:

@@ -1,6 +1,7 @@
 """Every file of the inputs is taken as what its content says, or passed over for a reason."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -107,13 +108,20 @@ def test_a_folder_is_accounted_for_whole(tmp_path: Path) -> None:
 def test_a_glob_passes_over_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     make(tmp_path, in__a_jpg="jpeg", in__list_txt="text", in__deep__b_jpg="jpeg")
     (tmp_path / "in/.hidden.jpg").touch()
+    os.mkfifo(tmp_path / "in/pipe.jpg")
     assert found(tmp_path, "in/*") == {
         "in/a.jpg": "photograph",
         "in/list.txt": ".txt is not read",
         "in/.hidden.jpg": "hidden",
+        "in/pipe.jpg": "no regular file",
     }
-    assert found(tmp_path, "in/**/*.jpg").keys() == {"in/a.jpg", "in/deep/b.jpg"} | {
-        "in/.hidden.jpg"
+    make(tmp_path, **{"in__.trash__c_jpg": "jpeg"})
+    assert found(tmp_path, "in/**/*.jpg") == {
+        "in/a.jpg": "photograph",
+        "in/deep/b.jpg": "photograph",
+        "in/.hidden.jpg": "hidden",
+        "in/.trash/c.jpg": "hidden",
+        "in/pipe.jpg": "no regular file",
     }
 
 

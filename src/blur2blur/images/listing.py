@@ -14,6 +14,7 @@ MANIFEST = ".blur2blur.jsonl"
 """The name of this program's own notes on an output folder, which are no file of the user's."""
 
 HIDDEN = "hidden"
+NO_REGULAR_FILE = "no regular file"
 SEEN_FOLDER = "link to a folder that is searched already"
 
 
@@ -131,13 +132,16 @@ def _unwanted(path: Path, entry: os.DirEntry[str], suffixes: frozenset[str]) -> 
     """Return why a file is not read; a broken link of an image's name is left to fail by name."""
     if reason := unknown_suffix(path, suffixes):
         return reason
-    if entry.is_file(follow_symlinks=False):
-        return None
+    return None if entry.is_file(follow_symlinks=False) else not_regular(path)
+
+
+def not_regular(path: Path) -> str | None:
+    """Return why a device, a pipe or the like is not read; None of a file, and a broken link."""
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except OSError:
         return None
-    return None if regular else "no regular file"
+    return None if regular else NO_REGULAR_FILE
 
 
 def unknown_suffix(path: Path, suffixes: frozenset[str] = SUFFIXES) -> str | None:

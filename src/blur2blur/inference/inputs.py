@@ -136,7 +136,8 @@ def _of_glob(root: Path, pattern: str, advance: Callable[[], None]) -> listing.L
         advance()
         if match.is_dir():
             continue
-        reason = HIDDEN if match.name.startswith(".") else None
+        hidden = any(part.startswith(".") for part in match.relative_to(root).parts)
+        reason = HIDDEN if hidden else listing.not_regular(match)
         reason = reason or listing.unknown_suffix(match, images.SUFFIXES | CLIP_SUFFIXES)
         if reason:
             skipped.append(Skipped(path=match, reason=reason))

@@ -1,5 +1,6 @@
 """Every fault that would stop training is found beforehand, and named."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -55,10 +56,13 @@ def test_unreadable_also_behind_the_header(tmp_path: Path):
     assert str(path) in problem
 
 
-def test_smaller_than_the_crop_in_training_folders_only(tmp_path: Path):
+def test_smaller_than_the_crop_where_a_training_cuts_crops(tmp_path: Path):
     good_data(tmp_path)
     save(tmp_path / "testA/1.png", (20, 20))
     save(tmp_path / "testB/1.png", (20, 20))
+    (problem,) = report_of(tmp_path).problems
+    assert "testA: 1 smaller than the crop of 64 px" in problem  # a converter is judged by it
+    shutil.rmtree(tmp_path / "trainA")
     save(tmp_path / "trainB/small.png", (63, 200))
     (problem,) = report_of(tmp_path).problems
     assert "trainB: 1 smaller than the crop of 64 px" in problem

@@ -20,6 +20,9 @@ except ImportError:  # not on Windows
 _MARK = ".blur2blur-"
 """In the names of temporary files and folders, all hidden."""
 
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)  # read once, at import: to read it is to change it, for all threads
+
 _ABANDONED_SECONDS = 1.0  # between making a temporary file and locking it less passes
 
 
@@ -54,9 +57,7 @@ def atomic_path(path: Path) -> Generator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_beside(path) as temporary:
             yield temporary
-            with suppress(OSError):  # some mounts (FAT, SMB) have no permissions
-                temporary.chmod(_mode(path))
-            _put(temporary, path)
+            _put(temporary, path, mode=_mode(path))
 
 
 @contextmanager
@@ -77,10 +78,13 @@ def atomic_files(path: Path) -> Generator[Path]:
                 _put(file, path.parent / file.name)
 
 
-def _put(temporary: Path, path: Path) -> None:
+def _put(temporary: Path, path: Path, *, mode: int | None = None) -> None:
     """Rename a finished file to its name; what is there after a power cut is the old or the new."""
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
+    if mode is not None:
+        with suppress(OSError):  # some mounts (FAT, SMB) have no permissions
+            temporary.chmod(mode)
     temporary.replace(path)
     with suppress(OSError):  # not every system opens folders
         handle = os.open(path.parent, os.O_RDONLY)
@@ -163,9 +167,7 @@ def keep_dates(source: Path, path: Path) -> None:
 def _mode(path: Path) -> int:
     if path.exists():
         return path.stat().st_mode & 0o777
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask
+    return 0o666 & ~_UMASK
 
 
 def write_text(path: Path, text: str) -> None:

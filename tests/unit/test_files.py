@@ -76,7 +76,7 @@ def test_permissions_of_a_new_file_are_those_of_any_new_file(tmp_path: Path):
     assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o664])
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
 def test_permissions_of_a_replaced_file_are_kept(tmp_path: Path, mode: int):
     path = tmp_path / "a.txt"
     path.write_text("old")

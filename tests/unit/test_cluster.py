@@ -1,5 +1,6 @@
 """A local Ray of two workers: the same bytes as without, and nothing lost where workers die."""
 
+import errno
 import logging
 import os
 import signal
@@ -7,10 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from skimage import data
 
 from blur2blur import Pipeline, networks, tensors
 from blur2blur.errors import ConfigError, InputError
@@ -20,6 +24,7 @@ from blur2blur.weights import checkpoints, headers, tracing
 from conftest import crops
 
 ray: Any = pytest.importorskip("ray", reason="extra 'cluster' is not installed")
+VERSION = version("blur2blur")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 
 
@@ -209,6 +214,36 @@ def test_inputs_that_are_none(archive: Path, address: str, message: str):
     with pytest.raises(InputError, match=message) as told:
         deblur(archive, address if "://" in address else str(archive / address))
     assert "secret" not in str(told.value)
+
+
+def test_a_sharp_one_under_another_name_is_done_once(archive: Path, tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(data.coffee()).save(tmp_path / "in/cup.gif")
+    (job,) = cluster._plan([str(tmp_path / "in")], str(tmp_path / "out"))
+    worker = cluster._Worker(
+        options(archive), Wanted(leave_sharp=True), str(tmp_path / "out"), VERSION
+    )
+    assert worker(job)["error"] == ""
+    (made,) = (tmp_path / "out").iterdir()
+    assert made.name == "cup.gif"
+    before = made.stat().st_mtime_ns
+    assert worker(job)["error"] == ""
+    assert made.stat().st_mtime_ns == before
+
+
+def test_a_full_disk_keeps_no_part(archive: Path, tmp_path: Path, monkeypatch: Any):
+    def full(path: Path, content: bytes) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (job,) = cluster._plan([str(archive / "in/0/0.png")], str(tmp_path / "out"))
+    worker = cluster._Worker(options(archive), Wanted(), str(tmp_path / "out"), VERSION)
+    store, _ = cluster._store(str(tmp_path))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match="the disk is full"):
+        cluster._put(store, job["output"], b"1")
+    assert list((tmp_path / "out").iterdir()) == []
+    assert worker(job)["error"]
 
 
 def test_a_machine_with_another_version(archive: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,7 +7,6 @@ photograph: it is fetched, deblurred as on one machine, and put where its output
 import logging
 import re
 import tempfile
-import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from typing import Any
 
 from blur2blur import extras, images
 from blur2blur.errors import Blur2BlurError, ConfigError, InputError
+from blur2blur.files import atomic_path
 from blur2blur.inference import batch, planning
 from blur2blur.inference.pipeline import Pipeline
 from blur2blur.inference.planning import Wanted
@@ -65,7 +65,7 @@ def deblur(
     extras.load("ray.data", purpose="--ray")
     jobs = _plan(inputs, out)
     there = {path for path, _ in _files(out, missing_ok=True)}
-    todo = {each["source"]: each for each in jobs if each["output"] not in there}
+    todo = {each["source"]: each for each in jobs if there.isdisjoint(_results_of(each))}
     failures: list[str] = []
     try:
         if not ray.is_initialized():
@@ -151,8 +151,8 @@ class _Worker:
     def _do(self, job: dict[str, str]) -> None:
         store, _ = _store(job["address"])
         results, _ = _store(self._out)
-        if results.get_file_info(job["output"]).is_file:  # by an actor that died after it
-            return
+        if any(each.is_file for each in results.get_file_info(_results_of(job))):
+            return  # by an actor that died after it
         with tempfile.TemporaryDirectory() as name:
             before = store.get_file_info(job["source"])
             source = Path(name, "in", PurePosixPath(job["source"]).name)
@@ -175,17 +175,21 @@ class _Worker:
 def _ignore(what: str, done: int, total: int | None) -> None: ...
 
 
+def _results_of(job: Mapping[str, str]) -> list[str]:
+    """Return what a photograph's output may be called: a sharp one keeps its name."""
+    return [job["output"], job["kept"]]
+
+
 def _put(store: Any, path: str, content: bytes) -> None:  # noqa: ANN401
     """Write a file that is whole or not there: object stores do that, disks by a renaming."""
-    place = PurePosixPath(path)
-    store.create_dir(str(place.parent), recursive=True)
-    on_disk = store.type_name == "local"
-    temporary = str(place.with_name(f".{uuid.uuid4().hex}")) if on_disk else path
-    stream = store.open_output_stream(temporary)
+    if store.type_name == "local":
+        with atomic_path(Path(path)) as temporary:
+            temporary.write_bytes(content)
+        return
+    store.create_dir(str(PurePosixPath(path).parent), recursive=True)
+    stream = store.open_output_stream(path)
     stream.write(content)  # closing, which publishes it, is left out where this fails
     stream.close()
-    if on_disk:
-        store.move(temporary, path)
 
 
 def _store(address: str) -> tuple[Any, str]:
@@ -237,7 +241,9 @@ def _plan(inputs: Sequence[str], out: str) -> list[dict[str, str]]:
             if is_result or hidden or place.suffix.lower() not in images.SUFFIXES:
                 continue
             output = str(PurePosixPath(root) / images.output_name(place, "keep"))
-            other = jobs.setdefault(output, {"address": address, "source": path, "output": output})
+            kept = str(PurePosixPath(root) / place)
+            job = {"address": address, "source": path, "output": output, "kept": kept}
+            other = jobs.setdefault(output, job)
             if other["source"] != path:
                 raise InputError(f"{other['source']} and {path} would both be written to {output}")
             if output == path:

@@ -151,6 +151,30 @@ def test_another_kind_of_animation_can_be_written(tmp_path: Path) -> None:
     assert shown(tmp_path / "b.webp")[1] == DURATIONS_MS
 
 
+@pytest.mark.parametrize(
+    ("of_gif", "of_others"), [(None, 1), (0, 0), (1, 2)], ids=["once", "for ever", "twice"]
+)
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_another_kind_is_shown_as_often(
+    tmp_path: Path, suffix: str, of_gif: int | None, of_others: int
+) -> None:
+    """A GIF tells how often it is shown again."""
+    save(tmp_path / "a.gif", scenes(clear=False), **({} if of_gif is None else {"loop": of_gif}))
+    process(tmp_path / "a.gif", tmp_path / f"b{suffix}")
+    process(tmp_path / f"b{suffix}", tmp_path / "c.gif")
+    assert shown(tmp_path / f"b{suffix}")[2] == of_others
+    assert shown(tmp_path / "c.gif")[2] == of_gif
+
+
+def test_the_still_of_an_apng_is_no_frame_of_a_gif(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", scenes(clear=False), default_image=True, duration=DURATIONS_MS[:3])
+    process(tmp_path / "a.png", tmp_path / "b.gif")
+    frames, durations, _ = shown(tmp_path / "b.gif")
+    assert durations == DURATIONS_MS[:3]
+    first = np.clip(scenes(clear=False)[1].astype(int) + 51, 0, 255)
+    assert np.abs(frames[0][..., :3] - first).mean() < 6
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 def test_damage_is_told_and_nothing_written(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"

@@ -35,13 +35,13 @@ class Animation:
     Attributes:
         frames: of 8 bits and one size; the metadata of the file are those of the first.
         durations_ms: how long each is seen.
-        loop: how often it is repeated, 0 for ever; None where the file does not say.
+        plays: how often it is shown, 0 for ever.
         has_still: the first frame is seen only where animations are not (PNG).
     """
 
     frames: Sequence[Raster]
     durations_ms: Sequence[int]
-    loop: int | None
+    plays: int
     has_still: bool = False
 
 
@@ -71,6 +71,8 @@ def decode(data: bytes, kind: Kind) -> Animation:
             values.append(np.asarray(frame.convert("RGBA")))
             durations.append(round(float(frame.info.get("duration") or 0)))
         loop: int | None = image.info.get("loop")
+        # a GIF tells how often it is shown again, and nothing where it is not
+        plays = loop or 0 if kind != "GIF" else 1 if loop is None else loop and loop + 1
         has_still = bool(image.info.get("default_image"))
         grey = kind == "PNG" and image.mode in ("1", "L", "LA")
         first = _metadata(image, data, kind)
@@ -82,7 +84,7 @@ def decode(data: bytes, kind: Kind) -> Animation:
     return Animation(
         frames=[replace(first, values=each) for each in values],
         durations_ms=durations,
-        loop=loop,
+        plays=plays,
         has_still=has_still,
     )
 
@@ -121,18 +123,21 @@ def encode(kind: Kind, animation: Animation) -> tuple[bytes, tuple[str, ...]]:
     """
     first = animation.frames[0]
     clear = first.values.shape[2] in (2, 4)
-    durations = animation.durations_ms[1 if animation.has_still and kind == "PNG" else 0 :]
+    durations = animation.durations_ms[1 if animation.has_still else 0 :]
     options: dict[str, Any] = {"save_all": True, "duration": list(durations)}
-    if animation.loop is not None:
-        options["loop"] = animation.loop
+    if kind != "GIF":
+        options["loop"] = animation.plays
+    elif animation.plays != 1:
+        options["loop"] = max(0, animation.plays - 1)
+    seen = animation.frames[1 if animation.has_still and kind != "PNG" else 0 :]
     notes: tuple[str, ...] = ()
     if kind == "GIF":
-        frames = [_with_palette(frame.values) for frame in animation.frames]
+        frames = [_with_palette(frame.values) for frame in seen]
         options |= {"disposal": _RESTORE_BACKGROUND, "transparency": _CLEAR} if clear else {}
         options |= {"comment": first.metadata.comments[0]} if first.metadata.comments else {}
         notes = ("GIF has no place for XMP: left out",) if first.metadata.xmp else ()
     else:
-        frames = [_image(frame.values) for frame in animation.frames]
+        frames = [_image(frame.values) for frame in seen]
     if kind == "WebP":
         options |= {"lossless": first.compression.lossless, "quality": DEFAULT_QUALITY}
         options |= {"exact": True, "exif": first.exif or b"", "xmp": first.metadata.xmp or b""}

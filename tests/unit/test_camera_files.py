@@ -39,6 +39,15 @@ def test_of_several_the_range_and_the_finest(tmp_path):
     assert (told.quality, told.subsampling) == ((60, 90), "4:4:4")
 
 
+def test_grey_files_tell_nothing_of_colour(tmp_path):
+    Image.fromarray(skimage.data.camera()).save(tmp_path / "grey.jpg", quality=70)
+    colour = saved(tmp_path / "a.jpg", quality=90, subsampling="4:2:0")
+    told = jpeg_of([colour, tmp_path / "grey.jpg"])
+    assert told is not None
+    assert (told.quality, told.subsampling) == ((70, 90), "4:2:0")
+    assert jpeg_of([tmp_path / "grey.jpg"]) is None
+
+
 def test_nothing_is_told_where_one_is_no_jpeg(tmp_path):
     assert jpeg_of([saved(tmp_path / "a.jpg"), saved(tmp_path / "b.png")]) is None
 

@@ -204,10 +204,11 @@ def compression_of_jpeg(data: bytes) -> Compression:
 def _compression_of_jpeg(image: Image.Image, segments: jpeg.Segments) -> Compression:
     tables: dict[int, list[int]] = getattr(image, "quantization", {})
     own = image.mode in ("L", "RGB")
+    subsampling = JpegImagePlugin.get_sampling(image)
     return Compression(
         quality=segments.quality,
         jpeg_tables=tuple(tuple(table) for _, table in sorted(tables.items())) if own else (),
-        jpeg_subsampling=max(0, JpegImagePlugin.get_sampling(image)),
+        jpeg_subsampling=None if subsampling < 0 else subsampling,
     )
 
 

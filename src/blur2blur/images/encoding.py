@@ -127,7 +127,7 @@ def _left_out(kind: Kind, raster: Raster) -> tuple[str, ...]:
 
 def _jpeg(raster: Raster, quality: int | None) -> tuple[bytes, tuple[str, ...]]:
     values, compression = raster.values, raster.compression
-    options: dict[str, Any] = {"subsampling": compression.jpeg_subsampling}
+    options: dict[str, Any] = {"subsampling": compression.jpeg_subsampling or 0}
     tables = compression.jpeg_tables[:1] if values.shape[2] == 1 else compression.jpeg_tables
     if quality is None and tables:
         options["qtables"] = [list(table) for table in tables]

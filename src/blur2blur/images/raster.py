@@ -33,13 +33,14 @@ class Compression:
     Attributes:
         quality: 1 to 100, on the scale of libjpeg; None where unknown.
         jpeg_tables: its quantisation tables, of a JPEG file.
-        jpeg_subsampling: its subsampling of colour: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0.
+        jpeg_subsampling: its subsampling of colour: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0; None of
+            grey, and where it is another.
         lossless: the file was of a kind that may lose something, and did not.
     """
 
     quality: int | None = None
     jpeg_tables: tuple[tuple[int, ...], ...] = ()
-    jpeg_subsampling: int = 0
+    jpeg_subsampling: int | None = None
     lossless: bool = False
 
 

@@ -13,7 +13,8 @@ _SUBSAMPLINGS: tuple[Subsampling, ...] = ("4:4:4", "4:2:2", "4:2:0")
 def jpeg_of(photographs: Sequence[Path]) -> JpegSettings | None:
     """Return the compression of all photographs; of their subsamplings of colour the finest.
 
-    None where one of them is no JPEG file: it may have been one before it was stored otherwise.
+    None where one of them is no JPEG file: it may have been one before it was stored otherwise;
+    and where none tells of colour, as grey ones do not.
 
     Args:
         photographs: files of one camera, at least one.
@@ -23,9 +24,10 @@ def jpeg_of(photographs: Sequence[Path]) -> JpegSettings | None:
     """
     found = [images.compression_of(path) for path in photographs]
     qualities = [each.quality for each in found if each is not None and each.quality is not None]
-    if len(qualities) < len(found):
+    of_colour = [each.jpeg_subsampling for each in found if each is not None]
+    subsamplings = [each for each in of_colour if each is not None]
+    if len(qualities) < len(found) or not subsamplings:
         return None
-    subsampling = min(each.jpeg_subsampling for each in found if each is not None)
     return JpegSettings(
-        quality=(min(qualities), max(qualities)), subsampling=_SUBSAMPLINGS[subsampling]
+        quality=(min(qualities), max(qualities)), subsampling=_SUBSAMPLINGS[min(subsamplings)]
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -246,3 +247,30 @@ def test_a_mistake_of_ours_while_writing_is_not_swallowed(
 
 def test_no_photographs(tmp_path: Path) -> None:
     assert _run([], Half()) == []
+
+
+def test_what_is_changed_is_measured(tmp_path: Path) -> None:
+    """Half of noise around one half is one quarter away from it, darker or not."""
+    pipeline = Pipeline(Half(), device="cpu", precision="fp32")
+    outcome = folder.run(
+        pipeline,
+        _jobs(tmp_path),
+        measure=True,
+        on_photograph=lambda *_: None,
+        on_tile=lambda *_: None,
+    )
+    assert [change.mean_change for change in outcome.changes] == pytest.approx([0.25] * 5, abs=0.05)
+
+
+def test_what_is_copied_whole_loses_nothing_and_is_not_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(skimage.data.coffee()).save(tmp_path / "in/sharp.jpg", quality=95)
+    with (tmp_path / "in/sharp.jpg").open("ab") as file:
+        file.write(b"\0\0\0\x18ftypmp42" + bytes(900))
+    pipeline = Pipeline(Half(), device="cpu", precision="fp32")
+    for wanted, warned in ((Wanted(leave_sharp=True), 0), (Wanted(leave_sharp=False), 1)):
+        jobs = planning.plan([str(tmp_path / "in")], tmp_path / f"out{warned}", wanted).photographs
+        folder.run(pipeline, jobs, on_photograph=lambda *_: None, on_tile=lambda *_: None)
+        assert sum("motion photo" in text for text in caplog.messages) == warned

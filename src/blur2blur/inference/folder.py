@@ -104,6 +104,7 @@ class _Made:
     """What is to be written of a photograph; no files where it is copied."""
 
     files: list[tuple[Path, Raster]]
+    notes: tuple[str, ...] = ()
     left_sharp: bool = False
     change: Change | None = None
 
@@ -150,11 +151,12 @@ def run(
                 changes.append(made.change)
 
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        ahead = deque(reader.submit(_read, job) for job in jobs[:1])
+        ahead = deque(reader.submit(images.decode, job.source) for job in jobs[:1])
         behind: deque[Future[None]] = deque()
         for done, job in enumerate(jobs):
             on_photograph(done, job)
-            ahead.extend(reader.submit(_read, following) for following in jobs[done + 1 : done + 2])
+            following = jobs[done + 1 : done + 2]
+            ahead.extend(reader.submit(images.decode, each.source) for each in following)
             with _noted(errors, job):
                 # unnamed, because a name would keep its pixels while the next one is computed
                 behind.append(
@@ -164,7 +166,7 @@ def run(
                         _make(
                             pipeline,
                             job,
-                            _photograph(ahead.popleft()),
+                            *_photograph(ahead.popleft().result()),
                             measure=measure,
                             on_tile=on_tile,
                         ),
@@ -187,25 +189,20 @@ def process(
         InputError: the photograph cannot be read or an output cannot be written.
         CheckpointError: the networks fail on it.
     """
-    photograph = images.to_photograph(_read(job))
-    _write(job, _make(pipeline, job, photograph, measure=False, on_tile=on_tile), PLAIN)
+    read = _photograph(images.decode(job.source))
+    _write(job, _make(pipeline, job, *read, measure=False, on_tile=on_tile), PLAIN)
 
 
-def _read(job: Job) -> Raster:
-    raster = images.decode(job.source)
-    for note in raster.notes:
-        _log.warning("%s: %s", job.source, note)
-    return raster
-
-
-def _photograph(decoded: Future[Raster]) -> Photograph:
-    return images.to_photograph(decoded.result())
+def _photograph(raster: Raster) -> tuple[Photograph, tuple[str, ...]]:
+    """Return a photograph, and what of its file is left out where it is written again."""
+    return images.to_photograph(raster), raster.notes
 
 
 def _make(
     pipeline: Pipeline,
     job: Job,
     photograph: Photograph,
+    notes: tuple[str, ...],
     *,
     measure: bool,
     on_tile: Callable[[int, int], None] | None,
@@ -216,7 +213,8 @@ def _make(
     if job.kept is not None and pipeline.finds_sharp(pixels):
         if same_kind(job.source, job.kept):
             return _Made(files=[], left_sharp=True)
-        return _Made(files=[(job.kept, images.to_raster(job.kept, photograph))], left_sharp=True)
+        copy = images.to_raster(job.kept, photograph)
+        return _Made(files=[(job.kept, copy)], notes=notes, left_sharp=True)
     extent_px = pipeline.extent_px(pixels) if measure else None
     before = pixels[::_SAMPLED, ::_SAMPLED].copy()
     factor = pipeline.choose_factor(pixels)
@@ -240,6 +238,7 @@ def _make(
             (path, images.to_raster(path, images.with_result(photograph, part)))
             for path, part in made
         ],
+        notes=notes,
         change=change if measure else None,
     )
 
@@ -248,6 +247,8 @@ def _write(job: Job, made: _Made, writing: Writing) -> list[Path]:
     """Write what was made, or copy the source, and return the files; none where it stays."""
     if made.files or job.kept is None:
         tag = None if made.left_sharp else writing.tag
+        for note in made.notes:
+            _log.warning("%s: %s", job.source, note)
         for path, raster in made.files:
             for note in images.encode(path, raster, quality=writing.quality, tag=tag):
                 _log.warning("%s: %s", path, note)

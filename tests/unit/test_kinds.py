@@ -212,3 +212,14 @@ def test_what_is_no_image_is_one_clear_line(image: Any, met: str) -> None:
     with pytest.raises(InputError, match=met) as error:
         unpack(image)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_of_a_path_transparency_and_grey_stay(tmp_path: Path, mode: str) -> None:
+    image = Image.fromarray(_noise("uint8", *SIZE, 4), "RGBA").convert(mode)
+    image.save(tmp_path / "photo.png")
+    result = _unchanged(tmp_path / "photo.png")
+    assert result.mode == mode
+    before, after = (np.asarray(each.convert("RGBA")) for each in (image, result))
+    assert np.array_equal(after[..., 3], before[..., 3])
+    assert np.array_equal(after[before[..., 3] > 0], before[before[..., 3] > 0])

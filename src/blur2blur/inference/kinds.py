@@ -42,8 +42,8 @@ def unpack(image: "AnyImage") -> tuple[list[Pixels], Callable[[list[Pixels]], An
         InputError: another kind, shape, type or range, or a file that cannot be read.
     """
     if isinstance(image, str | Path):
-        pixels = images.read_rgb(Path(image))
-        return [pixels], lambda results: Image.fromarray(_rounded(results[0], np.dtype(np.uint8)))
+        photograph = images.read(Path(image))
+        return [images.working_pixels(photograph)], lambda results: _pillow(photograph, results[0])
     if isinstance(image, Image.Image):
         if image.mode not in _MODES:
             raise InputError(
@@ -57,6 +57,14 @@ def unpack(image: "AnyImage") -> tuple[list[Pixels], Callable[[list[Pixels]], An
     if _is_tensor(image):
         return _of_tensor(image)
     raise InputError(f"an image is {_KINDS}, not a {type(image).__name__}")
+
+
+def _pillow(photograph: images.Photograph, result: Pixels) -> Image.Image:
+    """Return a file's result in 8 bits, with its transparency, grey where it was."""
+    colours = result.mean(axis=2, keepdims=True) if photograph.grey else result
+    parts = [colours] if photograph.alpha is None else [colours, photograph.alpha]
+    values = _rounded(np.concatenate(parts, axis=2), np.dtype(np.uint8))
+    return Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
 
 
 def _is_tensor(image: object) -> bool:

@@ -337,6 +337,23 @@ class TestDataFolder:
         run(source, "hide", tmp_path / "out", link=True)  # copies are as good as links
         assert tree(tmp_path / "out") == before
 
+    def test_hidden_files_are_nobodys(self, tmp_path: Path):
+        source = dataset_trees.make(tmp_path / "in", "hide")
+        run(source, "hide", tmp_path / "out", link=False)
+        (place,) = {path.parent for path in (tmp_path / "out/trainC").rglob("*.png")}
+        for name in (".000001.blur2blur-abc.png", ".DS_Store"):
+            (place / name).touch()
+        run(source, "hide", tmp_path / "out", link=False)
+
+    def test_a_file_of_equal_length_is_not_the_source(self, tmp_path: Path):
+        source = dataset_trees.make(tmp_path / "in", "hide")
+        run(source, "hide", tmp_path / "out", link=False)
+        path = next((tmp_path / "out/trainC").rglob("*.png"))
+        path.write_bytes(bytes(path.stat().st_size))
+        os.utime(path, (1000, 1000))
+        with pytest.raises(InputError, match="is there and is not"):
+            run(source, "hide", tmp_path / "out", link=False)
+
     def test_dataset_that_moved(self, tmp_path: Path):
         source = dataset_trees.make(tmp_path / "in", "hide")
         run(source, "hide", tmp_path / "out")

@@ -210,7 +210,10 @@ def find_new(plan: Plan, out_dir: Path) -> list[Item]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    """Return what lies there, without hidden files: a system's, and what a killed copy left."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _is_made(target: Path, item: Item) -> bool:

@@ -59,3 +59,10 @@ def test_a_run_without_photographs_of_a_camera_is_not_judged(tmp_path):
     (run / LOG).write_text(json.dumps({"step": 0, NAMES[0]: 25.0}) + "\n")
     own_photographs.judge(run, {}, settings.load(SimulatedConverterSettings, "converter", []))
     assert verdict.read(run) is None
+
+
+def test_those_held_out_are_looked_at_where_there_are_some():
+    streams = {"unknown_blurry": [Path("a.png")], "test_blurry": [Path("b.png")]}
+    assert own_photographs._looked_at(streams) == [Path("b.png")]
+    del streams["test_blurry"]
+    assert own_photographs._looked_at(streams) == [Path("a.png")]

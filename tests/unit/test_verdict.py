@@ -7,6 +7,7 @@ import pytest
 from safetensors.torch import save_file
 
 from blur2blur.errors import CheckpointError
+from blur2blur.training import run_folder
 from blur2blur.weights import packing, verdict, zoo
 from blur2blur.weights.headers import HEADER_KEY, Header
 from blur2blur.weights.verdict import BEST, LAST, Verdict
@@ -129,3 +130,9 @@ def test_empty_and_damaged_run_folders_are_refused(tmp_path):
     (run / verdict.VERDICT).write_text("{")
     with pytest.raises(CheckpointError, match="damaged"):
         zoo.resolve(str(run), role="converter")
+
+
+def test_a_run_that_goes_on_has_no_verdict_yet(tmp_path):
+    run = make(tmp_path / "run", BEST, LAST, kept=LAST)
+    run_folder.create(run, {"settings": {"run": {"steps": 3}}})
+    assert verdict.read(run) is None

@@ -19,7 +19,7 @@ from blur2blur.errors import ConfigError
 from blur2blur.files import explained_writing, refuse_file_in_the_way, write_text
 from blur2blur.settings import Settings, parse_json
 from blur2blur.training.settings import TaskSettings, settings_of_run
-from blur2blur.weights.verdict import LAST
+from blur2blur.weights.verdict import LAST, VERDICT
 
 SETTINGS = "settings.json"
 STATE = "state.pt"
@@ -106,7 +106,11 @@ def refuse_other_run(
 
 
 def create(folder: Path, run: Mapping[str, Any]) -> None:
-    """Write `settings.json`, unless that of as long a run is there; raises as `write_text`."""
+    """Write `settings.json`, unless that of as long a run is there; raises as `write_text`.
+
+    What was judged of the weights so far is deleted: it is no verdict on those that come.
+    """
+    (folder / VERDICT).unlink(missing_ok=True)
     path = folder / SETTINGS
     longer = path.exists() and any(
         name == "settings.run.steps"

@@ -22,7 +22,7 @@ class Verdict(Settings):
     """Of held-out simulated pairs of the camera, deblurred."""
     own_psnr_db: float
     photographs: int
-    """Blurry photographs of the camera that were looked at."""
+    """Blurry photographs of the camera, crops of which were looked at."""
     held_out: bool
     """Whether they had no part in the training."""
     shipped_distance: float
@@ -46,10 +46,10 @@ class Verdict(Settings):
         return [
             f"shipped {self.shipped_psnr_db:.2f} dB, own camera {self.own_psnr_db:.2f} dB on "
             "simulated pairs of your camera",
-            f"on blurry photographs of yours ({self.photographs}, {of}): blur that is left shipped "
-            f"{self.shipped_blur_px:.1f} px, own camera {self.own_blur_px:.1f} px; distance in "
-            f"blur from your sharp ones shipped {self.shipped_distance:.2f}, own camera "
-            f"{self.own_distance:.2f}",
+            f"on crops of your blurry photographs ({self.photographs}, {of}): blur that is left "
+            f"shipped {self.shipped_blur_px:.1f} px, own camera {self.own_blur_px:.1f} px; "
+            "distance in blur from your sharp ones shipped "
+            f"{self.shipped_distance:.2f}, own camera {self.own_distance:.2f}",
             f"{winner}; next: blur2blur deblur PHOTOS -o OUT --converter {shlex.quote(str(run))}",
         ]
 

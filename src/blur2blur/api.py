@@ -100,6 +100,10 @@ def deblur_folder(
     )
     if report and found.folder is None:
         raise ConfigError(f"{out} is one file; --report needs an output folder")
+    if skip_existing and found.folder is None:
+        raise ConfigError(
+            f"{out} is one file; --skip-existing needs an output folder, which notes what is done"
+        )
     made = pipeline if isinstance(pipeline, Pipeline) else pipeline()
     done = batch.carry_out(
         found, made, wanted, skip_existing=skip_existing, on_progress=on_progress

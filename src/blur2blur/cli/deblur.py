@@ -192,6 +192,7 @@ def deblur(
             suffix=suffix,
             save_converted=save_converted,
             leave_sharp=not everything,
+            results=everything,
             live_photo_clips=live_photo_clips,
             clip_quality=Quality(codec=codec, crf=crf),
             tag=not no_tag,
@@ -202,6 +203,11 @@ def deblur(
                 raise ConfigError(
                     "--ray deblurs photographs once, under their names: leave out --watch, "
                     "--save-converted, --suffix, --format and --keep-dates"
+                )
+            if skip_existing or live_photo_clips or wanted.clip_quality != Quality():
+                raise ConfigError(
+                    "--ray takes photographs alone, and never those that are done: leave out "
+                    "--skip-existing, --live-photo-clips, --codec and --crf"
                 )
             _on_cluster(inputs, out, options, wanted, address=ray, cores=ray_cores)
         watching.deblur(

@@ -285,3 +285,8 @@ def test_page_of_many_images_shows_some(
     page = _Page(tmp_path / "report" / "report.html")
     assert len(page.all("figure")) == 1
     assert "1 of 2 photographs are shown" in page.text
+
+
+def test_those_that_are_shown_are_spread_over_all() -> None:
+    assert compare._spread(list(range(10)), 4) == [0, 2, 5, 7]  # type: ignore[arg-type]
+    assert compare._spread([1, 2], 4) == [1, 2]  # type: ignore[arg-type]

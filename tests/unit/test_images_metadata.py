@@ -336,6 +336,11 @@ class TestCompressionIsKept:
             same = np.array_equal(images.read(out).pixels, photograph.pixels)
             assert same == lossless
 
+    def test_stated_quality_rules_over_lossless_webp(self, tmp_path: Path):
+        self.sized(tmp_path / "a.webp", lossless=True)
+        images.write(tmp_path / "b.webp", images.read(tmp_path / "a.webp"), quality=40)
+        assert not images.read(tmp_path / "b.webp").compression.lossless
+
     def test_quality_of_the_standards_table(self):
         file = io.BytesIO()
         Image.fromarray(smooth()).save(file, "JPEG", quality=50)

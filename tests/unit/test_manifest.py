@@ -101,3 +101,11 @@ def test_weights_are_told_by_their_content(tmp_path: Path) -> None:
     settings = manifest.settings_of(pipeline)
     assert str(settings["deblurrer"]).startswith("known-blur.safetensors ")
     assert str(settings["converter"]).startswith("generic.safetensors ")
+
+
+def test_exported_weights_are_told_by_both_of_their_files(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_bytes(b"<net/>")
+    (tmp_path / "a.bin").write_bytes(b"1")
+    before = manifest._identity(str(tmp_path / "a.xml"), role="deblurrer")
+    (tmp_path / "a.bin").write_bytes(b"2")
+    assert manifest._identity(str(tmp_path / "a.xml"), role="deblurrer") != before

@@ -37,6 +37,7 @@ def test_one_kind_stays_one(count: int, spread: float):
 def test_a_few_odd_ones_are_no_second_kind():
     assert mixture.fit(roll(0, 3, 57)) is None
     assert mixture.fit(roll(0, 9, 51)) is not None
+    assert mixture.fit(roll(0, 60, 1200)) is None  # two kinds by all else
 
 
 def test_probability_rises_with_sharpness():

@@ -153,6 +153,12 @@ class TestMoments:
         assert moments.group([one, alike], 30) == [[0], [1]]
         assert moments.group([one, measured("c/1.png", looks=0)], 30) == [[0, 1]]
 
+    def test_copies_are_found_among_thousands(self):
+        files = [measured(f"a/{n}.jpg", looks=n) for n in range(1100)]
+        files += [measured("b/copy.jpg", looks=1070), measured("b/other.jpg", looks=5000)]
+        found = [group for group in moments.group(files, 30.0) if len(group) > 1]
+        assert found == [[1070, 1100]]
+
     def test_flat_pictures_are_not_all_one_moment(self):
         flat = measure.thumbnail(np.full((20, 30, 3), 7, np.uint8))
         assert not flat.any()

@@ -245,3 +245,10 @@ def test_padding_meets_the_rule_and_keeps_what_was_there(
         assert minimum <= side
         assert before <= side < max(before, minimum) + multiple
     assert np.array_equal(padded[:, :height, :width], tiles)
+
+
+def test_padding_mirrors_what_is_there() -> None:
+    tiles = _noise(1, 30, 20, 3)
+    padded = tiling.pad_to_rule(tiles, SizeRule(multiple=16, minimum=16))
+    assert np.array_equal(padded[:, 30:, :20], tiles[:, [28, 27]])
+    assert np.array_equal(padded[:, :30, 20:], tiles[:, :, range(18, 6, -1)])

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 OPTIONS_FILE = "train_opt.txt"
 
-# Content beside adversarial weight in the preset "converter", where that loss was measured, for the
-# published weight of the VGG loss.
+# Content beside adversarial weight in the preset "converter-pairs", where that loss was measured,
+# for the published weight of the VGG loss.
 _PYRAMID_WEIGHT = 20.0 / 0.8
 
 

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from blur2blur import extras
 from blur2blur.errors import CheckpointError, ConfigError
 from blur2blur.networks import ImageNetwork, Network, SizeRule
 from blur2blur.weights import checkpoints, headers
@@ -80,7 +81,7 @@ def load(path: Path) -> ImageNetwork | ThirdPartyNetwork:
     except ImportError as error:
         raise ConfigError(
             f"{path} is of no network of blur2blur; reading others that were published needs "
-            'pip install "blur2blur[zoo]"'
+            f"{extras.install('zoo')}"
         ) from error
     with suppress(ImportError):  # networks under licences that the user has to look at
         import_module("spandrel_extra_arches").install(ignore_duplicates=True)

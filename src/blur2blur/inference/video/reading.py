@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blur2blur import extras
 from blur2blur.errors import ConfigError, InputError
 from blur2blur.inference.video.times import Times
 
@@ -84,7 +85,7 @@ def has_av() -> bool:
 def require_av() -> None:
     """Raise a ConfigError where the extra is not installed."""
     if not has_av():
-        raise ConfigError("clips need the package av: pip install 'blur2blur[video]'")
+        raise ConfigError(f"clips need the package av: {extras.install('video')}")
 
 
 @contextmanager

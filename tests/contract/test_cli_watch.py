@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from blur2blur import networks, tensors
 from blur2blur.cli import main
 from blur2blur.errors import ConfigError
+from blur2blur.inference import watching
+from blur2blur.inference.planning import Wanted
 from blur2blur.weights import checkpoints, headers, tracing
 from conftest import crops
 
@@ -102,3 +105,35 @@ def test_only_folders_are_watched(tmp_path: Path, name: str):
     result = CliRunner().invoke(main.app, words)
     assert isinstance(result.exception, ConfigError)
     assert "--watch takes folders" in str(result.exception)
+
+
+@pytest.mark.parametrize("everything", [[], ["--all"]])
+def test_all_takes_results_of_earlier_runs_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everything: list[str]
+):
+    asked = list[Wanted]()
+    monkeypatch.setattr(watching, "deblur", lambda *words, tell: asked.append(words[3]))
+    words = ["deblur", str(tmp_path), "-o", str(tmp_path / "out"), "--watch", *everything]
+    assert CliRunner().invoke(main.app, words).exit_code == 0
+    (wanted,) = asked
+    assert (wanted.results, wanted.leave_sharp) == (bool(everything), not everything)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-o", "one.png", "--skip-existing"], "--skip-existing needs an output folder"),
+        (["-o", "out", "--ray", "local", "--skip-existing"], "leave out --skip-existing"),
+        (["-o", "out", "--ray", "local", "--live-photo-clips"], "--live-photo-clips"),
+        (["-o", "out", "--ray", "local", "--crf", "20"], "--codec and --crf"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 40)).save("photo.png")
+    result = CliRunner().invoke(main.app, ["deblur", "photo.png", *options])
+    assert isinstance(result.exception, ConfigError)
+    assert message in str(result.exception)
+    assert [each.name for each in tmp_path.iterdir()] == ["photo.png"]

@@ -44,6 +44,7 @@ def deblur_folder(
     suffix: str = "",
     skip_existing: bool = False,
     everything: bool = False,
+    overwrite: bool = False,
     live_photo_clips: bool = False,
     save_converted: bool = False,
     clip_quality: Quality | None = None,
@@ -64,6 +65,7 @@ def deblur_folder(
         skip_existing: leave out what the manifest in `out` calls finished: of the same file, with
             the same weights and settings.
         everything: deblur photographs that are sharp already, and results of earlier runs, too.
+        overwrite: replace files in the output folder that no run has made.
         live_photo_clips: deblur the clips of Live Photos, not their photographs alone.
         save_converted: keep the converted photographs too, in `out`/converted.
         clip_quality: codec and quality of clips; None for their own codec.
@@ -89,6 +91,7 @@ def deblur_folder(
         save_converted=save_converted,
         leave_sharp=not everything,
         results=everything,
+        overwrite=overwrite,
         live_photo_clips=live_photo_clips,
         clip_quality=clip_quality or Quality(),
         tag=tag,

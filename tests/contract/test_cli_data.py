@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from blur2blur import showing
+from blur2blur.cli import data
 from blur2blur.cli.data import app
 from blur2blur.errors import ConfigError, DataError, InputError
 
@@ -40,7 +41,7 @@ def test_split_then_check(camera: Path, tmp_path: Path):
     ]
     assert len(list((out / "trainB").iterdir())) == 10
     assert "done: 16 photographs, 6 to trainA and 10 to trainB" in result.output
-    assert "over 99% of trainA is blurry" in result.output
+    assert "16 photographs are few to tell that by" in result.output
     record = json.loads((out / "split.json").read_text())
     assert {file["side"] for file in record["files"]} == {"trainA", "trainB"}
     result = run("check", out, "--crop", 64)
@@ -61,6 +62,14 @@ def test_dry_run_writes_nothing(camera: Path, tmp_path: Path):
     assert result.exit_code == 0
     assert sum(line.startswith("trainA\t") for line in result.output.splitlines()) == 6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["camera"]
+
+
+def test_of_many_photographs_the_share_of_each_kind_is_told(
+    camera: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(data, "_TOLD_IN_PERCENT", 16)
+    result = run("split", camera, "-o", tmp_path / "data", "--dry-run")
+    assert "over 99% of trainA is blurry" in result.output
 
 
 def test_one_bad_file_is_named_and_the_rest_is_done(camera: Path, tmp_path: Path):

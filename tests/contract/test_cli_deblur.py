@@ -18,6 +18,7 @@ from blur2blur import images, networks
 from blur2blur.cli import main
 from blur2blur.cli.deblur import deblur
 from blur2blur.errors import CheckpointError, ConfigError, InputError
+from blur2blur.images.listing import MANIFEST
 from blur2blur.inference import Pipeline
 from blur2blur.weights import checkpoints, headers, tracing, zoo
 
@@ -177,9 +178,19 @@ def test_an_older_output_is_replaced_whole_or_kept(tmp_path: Path, weights: Path
     out.mkdir()
     for name in ("a.png", "cut.png"):
         (out / name).write_bytes(b"older")
-    _deblur(weights, tmp_path / "in", "-o", out)
-    assert (out / "a.png").read_bytes() != b"older"
+    refused = _deblur(weights, tmp_path / "in", "-o", out)
+    assert isinstance(refused.exception, InputError)
+    assert "a.png" in str(refused.exception)
+    assert "not made by blur2blur" in str(refused.exception)
+    assert (out / "a.png").read_bytes() == b"older"
+    _deblur(weights, tmp_path / "in", "-o", out, "--overwrite")
+    made = (out / "a.png").read_bytes()
+    assert made != b"older"
     assert (out / "cut.png").read_bytes() == b"older"
+    (out / "cut.png").unlink()
+    (out / "a.png").write_bytes(b"ours")  # the manifest tells that this name is a result's
+    assert _deblur(weights, tmp_path / "in", "-o", out).exit_code == 1
+    assert (out / "a.png").read_bytes() == made
 
 
 def test_a_full_disk_leaves_nothing_half_written(
@@ -197,7 +208,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     result = _deblur(weights, source, "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "the disk is full" in result.stderr
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [MANIFEST]
 
 
 def test_another_kind_of_file_among_the_inputs(tmp_path: Path, weights: Path) -> None:

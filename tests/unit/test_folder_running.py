@@ -44,7 +44,7 @@ def _jobs(root: Path) -> list[Job]:
     for index, name in enumerate(NAMES):
         pixels = noise.integers(0, 256, (10 + index, 16, 3), np.uint8)
         Image.fromarray(pixels).save(root / "in" / name)
-    return planning.plan([str(root / "in")], root / "out").photographs
+    return planning.plan([str(root / "in")], root / "out", Wanted(overwrite=True)).photographs
 
 
 def _run(
@@ -163,12 +163,13 @@ def test_failures_of_each_kind_come_in_the_order_of_the_inputs(
     def fail(image: Tensor) -> None:
         if _index(image) == 2:
             others_failed.set()
-            raise CheckpointError("c.png cannot be computed")
+            raise CheckpointError("cannot be computed")
 
     failures = _run(jobs, Half(fail))
     assert [failure.job for failure in failures] == [jobs[0], jobs[1], jobs[2], jobs[4]]
     for failure, word in zip(failures, ["disk", "not an image", "computed", "disk"], strict=True):
         assert word in str(failure.error)
+        assert failure.job.source.name in str(failure.error)
         # frames would keep the pixels of every failed photograph until the end
         assert failure.error.__traceback__ is None
         assert failure.error.__context__ is None

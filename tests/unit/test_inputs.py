@@ -218,3 +218,21 @@ def test_results_may_lie_beside_their_sources(tmp_path: Path) -> None:
     make(tmp_path, in__a_x_jpg="jpeg")  # in/a_x.jpg, which nobody says is a result
     with pytest.raises(InputError, match=r"a_x.jpg"):
         planning.plan([str(tmp_path / "in")], tmp_path / "in", wanted)
+
+
+def test_what_no_run_has_made_is_not_replaced(tmp_path: Path) -> None:
+    make(tmp_path, in__a_jpg="jpeg", in__b_jpg="jpeg", out__a_jpg="jpeg")
+    source, out = str(tmp_path / "in"), tmp_path / "out"
+    with pytest.raises(InputError, match=r"out/a\.jpg: there already, .* --overwrite"):
+        planning.plan([source], out)
+    assert len(planning.plan([source], out, Wanted(overwrite=True)).photographs) == 2
+    record = manifest.Manifest(out, {})
+    record.begin([out / "a.jpg"])  # and then its process was killed
+    assert len(planning.plan([source], out).photographs) == 2
+    assert manifest.results_in(out) == frozenset()
+
+
+def test_a_kind_that_is_only_read_names_no_folder(tmp_path: Path) -> None:
+    make(tmp_path, a_jpg="jpeg")
+    with pytest.raises(InputError, match=r"x\.dng cannot be written, \.dng is only read"):
+        planning.plan([str(tmp_path / "a.jpg")], tmp_path / "x.dng")

@@ -12,6 +12,7 @@ from torchvision import tv_tensors
 
 from blur2blur import images, tensors
 from blur2blur.errors import InputError
+from blur2blur.images import icc
 from blur2blur.inference.kinds import unpack
 
 SIZE = (5, 7)
@@ -111,10 +112,41 @@ def test_a_pil_image_comes_back_in_its_mode(mode: str) -> None:
         assert _halved(image).getchannel("A").tobytes() == image.getchannel("A").tobytes()
 
 
-@pytest.mark.parametrize("mode", ["1", "P", "CMYK", "I", "F", "I;16"])
-def test_another_mode_of_pil_is_refused_with_the_way_out(mode: str) -> None:
-    with pytest.raises(InputError, match=rf"mode {mode} is not taken; give image.convert"):
+@pytest.mark.parametrize(
+    ("mode", "way"),
+    [
+        ("1", "image.convert"),
+        ("P", "image.convert"),
+        ("CMYK", "image.convert"),
+        ("I", "an array"),  # whose conversion would cut off all above 255
+        ("F", "an array"),
+    ],
+)
+def test_another_mode_of_pil_is_refused_with_the_way_out(mode: str, way: str) -> None:
+    with pytest.raises(InputError, match=rf"mode {mode} is not taken; give {way}"):
         unpack(Image.new(mode, SIZE))
+
+
+def test_a_pil_image_of_16_bits_comes_back_in_16_bits() -> None:
+    image = Image.fromarray(_noise("uint16", *SIZE))
+    assert image.mode == "I;16"
+    assert _unchanged(image).tobytes() == image.tobytes()
+
+
+def test_of_a_pil_image_and_of_its_path_the_same_is_made(tmp_path: Path) -> None:
+    """Upright and in sRGB, whatever the file says."""
+    exif = Image.Exif()
+    exif[274] = 6
+    profile = icc.profile_of_code_points(1, 8)  # primaries of sRGB, linear light
+    assert profile is not None
+    image = Image.fromarray(_noise("uint8", *SIZE, 3))
+    image.save(tmp_path / "a.png", exif=exif, icc_profile=profile)
+    with Image.open(tmp_path / "a.png") as opened:
+        of_image = _unchanged(opened)
+    of_path = _unchanged(tmp_path / "a.png")
+    assert of_image.size == of_path.size == image.size[::-1]
+    assert np.array_equal(np.asarray(of_image), np.asarray(of_path))
+    assert np.asarray(of_image).mean() > np.asarray(image).mean() + 30
 
 
 @pytest.mark.parametrize("as_text", [True, False])

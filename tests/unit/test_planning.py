@@ -16,9 +16,9 @@ def _touch(root: Path, *names: str) -> None:
         path.touch()
 
 
-def _plan(root: Path, *inputs: str, out: str = "out", converted: bool = False) -> dict[str, str]:
+def _plan(root: Path, *inputs: str, out: str = "out", **options: bool) -> dict[str, str]:
     """Return {output: source}, both relative to `root`."""
-    wanted = Wanted(save_converted=converted)
+    wanted = Wanted(**options)
     jobs = planning.plan([str(root / text) for text in inputs], root / out, wanted).photographs
     return {
         job.output.relative_to(root / out).as_posix(): job.source.relative_to(root).as_posix()
@@ -83,8 +83,8 @@ def test_the_same_photograph_twice_is_done_once(tmp_path: Path) -> None:
 
 def test_outputs_inside_the_input_folder_are_no_inputs(tmp_path: Path) -> None:
     _touch(tmp_path, "in/x.jpg", "in/out/x.jpg", "in/out/converted/x.jpg")
-    assert _plan(tmp_path, "in", out="in/out") == {"x.jpg": "in/x.jpg"}
-    assert _plan(tmp_path, "in/**/*.jpg", out="in/out") == {"x.jpg": "in/x.jpg"}
+    for inputs in ("in", "in/**/*.jpg"):
+        assert _plan(tmp_path, inputs, out="in/out", overwrite=True) == {"x.jpg": "in/x.jpg"}
 
 
 def test_output_may_be_above_the_input(tmp_path: Path) -> None:
@@ -92,9 +92,9 @@ def test_output_may_be_above_the_input(tmp_path: Path) -> None:
     assert _plan(tmp_path, "in/trip", out="in") == {"x.jpg": "in/trip/x.jpg"}
 
 
-def _refused(root: Path, *inputs: str, out: str = "out", converted: bool = False) -> str:
+def _refused(root: Path, *inputs: str, out: str = "out", **options: bool) -> str:
     with pytest.raises(InputError) as caught:
-        _plan(root, *inputs, out=out, converted=converted)
+        _plan(root, *inputs, out=out, **options)
     return str(caught.value)
 
 
@@ -109,7 +109,7 @@ def test_two_inputs_for_one_output_are_refused(tmp_path: Path) -> None:
 def test_converted_images_count_as_outputs(tmp_path: Path) -> None:
     _touch(tmp_path, "in/x.jpg", "in/converted/x.jpg")
     assert len(_plan(tmp_path, "in")) == 2
-    assert "would both be written to" in _refused(tmp_path, "in", converted=True)
+    assert "would both be written to" in _refused(tmp_path, "in", save_converted=True)
 
 
 @pytest.mark.parametrize("text", ["in", "in/", "in/../in"])

@@ -23,8 +23,8 @@ def deblur(
             "--out",
             "-o",
             metavar="PATH",
-            help="Output folder; files of the same name are replaced. Of one photograph or clip: "
-            "a file.",
+            help="Output folder; results of earlier runs are replaced. Of one photograph or "
+            "clip: a file, which is replaced.",
         ),
     ],
     converter: Annotated[
@@ -86,6 +86,12 @@ def deblur(
             "--skip-existing",
             help="Go on where an earlier run stopped: leave out what was made of the same file "
             "with the same weights and settings.",
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace files in the output folder that blur2blur has not made."
         ),
     ] = False,
     format_: Annotated[
@@ -158,6 +164,7 @@ def deblur(
     """
     from blur2blur import api
     from blur2blur.errors import ConfigError
+    from blur2blur.images.listing import UNLISTED
     from blur2blur.inference import Pipeline, planning, watching
     from blur2blur.inference.video.codecs import Quality
     from blur2blur.showing import printable, progress_bars
@@ -193,6 +200,7 @@ def deblur(
             save_converted=save_converted,
             leave_sharp=not everything,
             results=everything,
+            overwrite=overwrite,
             live_photo_clips=live_photo_clips,
             clip_quality=Quality(codec=codec, crf=crf),
             tag=not no_tag,
@@ -204,10 +212,11 @@ def deblur(
                     "--ray deblurs photographs once, under their names: leave out --watch, "
                     "--save-converted, --suffix, --format and --keep-dates"
                 )
-            if skip_existing or live_photo_clips or wanted.clip_quality != Quality():
+            clips_wanted = live_photo_clips or wanted.clip_quality != Quality()
+            if skip_existing or overwrite or clips_wanted:
                 raise ConfigError(
-                    "--ray takes photographs alone, and never those that are done: leave out "
-                    "--skip-existing, --live-photo-clips, --codec and --crf"
+                    "--ray takes photographs alone, and never replaces a file: leave out "
+                    "--skip-existing, --overwrite, --live-photo-clips, --codec and --crf"
                 )
             _on_cluster(inputs, out, options, wanted, address=ray, cores=ray_cores)
         watching.deblur(
@@ -224,6 +233,7 @@ def deblur(
             suffix=suffix,
             skip_existing=skip_existing,
             everything=everything,
+            overwrite=overwrite,
             live_photo_clips=live_photo_clips,
             save_converted=save_converted,
             clip_quality=Quality(codec=codec, crf=crf),
@@ -235,7 +245,7 @@ def deblur(
     _print(done, Path(out))
     if report:
         typer.echo(f"report: {printable(Path(out) / api.REPORT)}")
-    if done.failures:
+    if done.failures or any(each.reason.startswith(UNLISTED) for each in done.skipped):
         raise typer.Exit(1)
 
 

@@ -14,6 +14,7 @@ MANIFEST = ".blur2blur.jsonl"
 """The name of this program's own notes on an output folder, which are no file of the user's."""
 
 HIDDEN = "hidden"
+UNLISTED = "folder that cannot be listed"
 NO_REGULAR_FILE = "no regular file"
 SEEN_FOLDER = "link to a folder that is searched already"
 
@@ -123,7 +124,7 @@ def _entries(folder: Path, skipped: list[Skipped]) -> list[os.DirEntry[str]]:
             wanted = (entry for entry in entries if entry.name != MANIFEST)
             return sorted(wanted, key=lambda entry: entry.name)
     except OSError as error:
-        reason = f"folder that cannot be listed: {error.strerror or error}"
+        reason = f"{UNLISTED}: {error.strerror or error}"
         skipped.append(Skipped(path=folder, reason=reason))
         return []
 

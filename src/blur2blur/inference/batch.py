@@ -116,6 +116,10 @@ def _photographs(
     *,
     writing: Writing,
 ) -> None:
+    def on_writing(job: Job) -> None:
+        if record is not None:
+            record.begin(job.files)
+
     def on_written(job: Job, written: list[Path], left_sharp: bool) -> None:
         if record is not None:
             record.add(job.source, job.output, written, left_sharp=left_sharp)
@@ -126,6 +130,7 @@ def _photographs(
         on_progress,
         writing=writing,
         measure=wanted.measure,
+        on_writing=on_writing,
         on_written=on_written,
     )
     others = {failure.job for failure in outcome.failures} | set(outcome.left_sharp)
@@ -158,6 +163,8 @@ def _clips(
             on_progress(name, frame, total)
 
         try:
+            if record is not None:
+                record.begin(job.files)
             clips.process(
                 pipeline, job.source, job.output, quality=wanted.clip_quality, on_frame=on_frame
             )
@@ -180,6 +187,7 @@ def deblur_photographs(
     *,
     writing: Writing = PLAIN,
     measure: bool = False,
+    on_writing: Callable[[Job], None] = lambda job: None,
     on_written: Callable[[Job, list[Path], bool], None] = lambda job, written, left_sharp: None,
 ) -> folder.Outcome:
     """Do planned photographs, as `folder.run`; `on_progress` as in `carry_out`."""
@@ -197,5 +205,6 @@ def deblur_photographs(
         measure=measure,
         on_photograph=on_photograph,
         on_tile=lambda done, total: on_progress(current, done, total),
+        on_writing=on_writing,
         on_written=on_written,
     )

@@ -117,6 +117,7 @@ def run(
     measure: bool = False,
     on_photograph: Callable[[int, Job], None],
     on_tile: Callable[[int, int], None],
+    on_writing: Callable[[Job], None] = lambda job: None,
     on_written: Callable[[Job, list[Path], bool], None] = lambda job, written, left_sharp: None,
 ) -> Outcome:
     """Do every photograph that can be done; outputs that exist are replaced, each whole or not.
@@ -135,6 +136,7 @@ def run(
         measure: estimate the blur of each photograph and measure what is changed.
         on_photograph: told (photographs computed, the next one) before each, in this thread.
         on_tile: told (tiles done, tiles in all) of the current photograph, in this thread.
+        on_writing: told the photograph whose files are about to be written, in the writing thread.
         on_written: told (photograph, files written, whether it was left as it is) once they are
             there, in the writing thread.
     """
@@ -144,6 +146,7 @@ def run(
 
     def write(job: Job, made: _Made) -> None:
         with _noted(errors, job):
+            on_writing(job)
             on_written(job, _write(job, made, writing), made.left_sharp)
             if made.left_sharp:
                 left_sharp.append(job)
@@ -278,5 +281,7 @@ def _noted(errors: dict[Job, Blur2BlurError], job: Job) -> Generator[None]:
             )
         if not isinstance(error, Blur2BlurError):
             raise
+        if str(job.source) not in str(error) and str(job.output) not in str(error):
+            error = type(error)(f"{job.source}: {error}")
         error.__cause__ = error.__context__ = None
         errors[job] = error.with_traceback(None)

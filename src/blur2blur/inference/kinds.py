@@ -1,15 +1,18 @@
 """Images of any kind as float32 `H W 3`, and results as the kind that was given."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from blur2blur import images
 from blur2blur.errors import InputError
+from blur2blur.images import Photograph, Raster
+from blur2blur.images.colour import fitting_profile
 from blur2blur.tiling import Pixels
 
 if TYPE_CHECKING:
@@ -23,7 +26,8 @@ _KINDS = (
 )
 # what a filter or a change of colour space may add to the ends of [0, 1] by rounding
 _RANGE_TOLERANCE = 1e-3
-_MODES = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+_MODES = ("L", "LA", "RGB", "RGBA")
+_WITH_ALPHA = Path("any.png")
 
 
 def unpack(image: "AnyImage") -> tuple[list[Pixels], Callable[[list[Pixels]], Any]]:
@@ -34,6 +38,7 @@ def unpack(image: "AnyImage") -> tuple[list[Pixels], Callable[[list[Pixels]], An
 
     Args:
         image: a path (whose result is a PIL image of 8 bits), a PIL image, an array, or a tensor.
+            Of a path and a PIL image the result is upright and in sRGB.
 
     Returns:
         float32 `H W 3` each, sRGB in [0, 1], in memory of their own; and the way back.
@@ -42,15 +47,9 @@ def unpack(image: "AnyImage") -> tuple[list[Pixels], Callable[[list[Pixels]], An
         InputError: another kind, shape, type or range, or a file that cannot be read.
     """
     if isinstance(image, str | Path):
-        photograph = images.read(Path(image))
-        return [images.working_pixels(photograph)], lambda results: _pillow(photograph, results[0])
+        return _of_photograph(images.read(Path(image)))
     if isinstance(image, Image.Image):
-        if image.mode not in _MODES:
-            raise InputError(
-                f"a PIL image of mode {image.mode} is not taken; give image.convert('RGB')"
-            )
-        pixels, back = _of_array(np.asarray(image))
-        return [pixels], lambda results: Image.fromarray(back(results[0]))
+        return _of_pillow(image)
     if isinstance(image, np.ndarray):
         pixels, back = _of_array(image)
         return [pixels], lambda results: back(results[0])
@@ -59,12 +58,34 @@ def unpack(image: "AnyImage") -> tuple[list[Pixels], Callable[[list[Pixels]], An
     raise InputError(f"an image is {_KINDS}, not a {type(image).__name__}")
 
 
-def _pillow(photograph: images.Photograph, result: Pixels) -> Image.Image:
-    """Return a file's result in 8 bits, with its transparency, grey where it was."""
-    colours = result.mean(axis=2, keepdims=True) if photograph.grey else result
-    parts = [colours] if photograph.alpha is None else [colours, photograph.alpha]
-    values = _rounded(np.concatenate(parts, axis=2), np.dtype(np.uint8))
-    return Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+def _of_pillow(
+    image: Image.Image,
+) -> tuple[list[Pixels], Callable[[list[Pixels]], Image.Image]]:
+    upright = ImageOps.exif_transpose(image)
+    if image.mode == "I;16":
+        pixels, back = _of_array(np.asarray(upright))
+        return [pixels], lambda results: Image.fromarray(back(results[0]))
+    if image.mode not in _MODES:
+        way = "an array in [0, 1]" if image.mode in ("I", "F") else "image.convert('RGB')"
+        raise InputError(f"a PIL image of mode {image.mode} is not taken; give {way}")
+    values = np.atleast_3d(np.asarray(upright))
+    profile = fitting_profile(image.info.get("icc_profile"), grey=image.mode in ("L", "LA"))
+    return _of_photograph(images.to_photograph(Raster(values=values, icc_profile=profile)))
+
+
+def _of_photograph(
+    photograph: Photograph,
+) -> tuple[list[Pixels], Callable[[list[Pixels]], Image.Image]]:
+    """Return a photograph in sRGB, and what makes a PIL image of 8 bits of its result."""
+    srgb = images.working_pixels(replace(photograph, alpha=None))
+    plain = replace(photograph, pixels=srgb, icc_profile=None, bit_depth=8)
+
+    def back(results: list[Pixels]) -> Image.Image:
+        made = images.with_result(plain, results[0])
+        values = images.to_raster(_WITH_ALPHA, made).values
+        return Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+
+    return [images.working_pixels(plain)], back
 
 
 def _is_tensor(image: object) -> bool:

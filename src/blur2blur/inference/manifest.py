@@ -6,10 +6,10 @@ By it a run that was stopped goes on where it stopped, and results are told from
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from blur2blur.files import explained_writing
 from blur2blur.images import Tag
@@ -78,15 +78,26 @@ class Manifest:
             "left_sharp": left_sharp,
             "run": self._run,
         }
+        self._append([*self._pending, line])
+        self._pending = []
+
+    def begin(self, paths: Iterable[Path]) -> None:
+        """Append which files are about to be written: a killed process may leave them so.
+
+        Raises:
+            InputError: the manifest cannot be written.
+        """
+        self._append([{"begun": [self._name(path) for path in paths]}])
+
+    def _append(self, lines: Sequence[dict[str, Any]]) -> None:
         path = self._folder / MANIFEST
-        text = "".join(json.dumps(each) + "\n" for each in [*self._pending, line])
+        text = "".join(json.dumps(each) + "\n" for each in lines)
         with explained_writing(path), path.open("ab+") as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 # a machine that was switched off may have left a line without its end
                 text = text if file.read(1) == b"\n" else f"\n{text}"
             file.write(text.encode())
-        self._pending = []
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._folder).as_posix()
@@ -102,8 +113,17 @@ def _described(source: Path) -> dict[str, int]:
 
 def results_in(folder: Path) -> frozenset[str]:
     """Return the full paths of what the manifest in a folder calls results."""
-    written = (line.get("written", ()) for line in _lines(folder / MANIFEST))
-    return frozenset(str(folder / name) for names in written for name in names)
+    return _named(folder, "written")
+
+
+def made_in(folder: Path) -> frozenset[str]:
+    """Return the full paths of all that was written in a folder, or about to be when it ended."""
+    return _named(folder, "written") | _named(folder, "begun")
+
+
+def _named(folder: Path, key: str) -> frozenset[str]:
+    lists = [line.get(key) for line in _lines(folder / MANIFEST)]
+    return frozenset(str(folder / name) for names in lists if _are_names(names) for name in names)
 
 
 def settings_of(pipeline: "Pipeline", **others: object) -> dict[str, object]:
@@ -155,12 +175,14 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             content = json.loads(line)
         except ValueError:
             continue
-        if isinstance(content, dict) and ("settings" in content or _tells_a_file(content)):
+        if not isinstance(content, dict):
+            continue
+        done = _are_names(content.get("written")) and (
+            {"planned", "left_sharp", "run"} <= content.keys()
+        )
+        if "settings" in content or done or _are_names(content.get("begun")):
             yield content
 
 
-def _tells_a_file(content: dict[str, Any]) -> bool:
-    written = content.get("written")
-    return {"planned", "left_sharp", "run"} <= content.keys() and (
-        isinstance(written, list) and all(isinstance(name, str) for name in written)
-    )
+def _are_names(names: object) -> TypeGuard[list[str]]:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)

@@ -8,11 +8,12 @@ from pathlib import Path, PurePath
 from typing import get_args
 
 from blur2blur import extras, images
-from blur2blur.errors import ConfigError, InputError
+from blur2blur.errors import ConfigError, InputError, listed
 from blur2blur.files import refuse_file_in_the_way
 from blur2blur.images import Format, listing
 from blur2blur.images.listing import Skipped
 from blur2blur.inference import inputs as searching
+from blur2blur.inference import manifest
 from blur2blur.inference.inputs import Source
 from blur2blur.inference.video import animations
 from blur2blur.inference.video.codecs import WRITTEN_SUFFIXES, Quality
@@ -41,6 +42,11 @@ class Job:
     converted: Path | None = None
     kept: Path | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that may be made of it."""
+        return tuple(filter(None, (self.output, self.converted, self.kept)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -54,6 +60,7 @@ class Wanted:
             the output folder.
         leave_sharp: name a file for a photograph that is left as it is.
         results: take the results of earlier runs too.
+        overwrite: replace files in the output folder that no run has made.
         live_photo_clips: take the clips of Live Photos too.
         clip_quality: codec and quality of clips.
         tag: say in the metadata of photographs how they were made.
@@ -67,6 +74,7 @@ class Wanted:
     save_converted: bool = False
     leave_sharp: bool = False
     results: bool = False
+    overwrite: bool = False
     live_photo_clips: bool = False
     clip_quality: Quality = field(default_factory=Quality)
     tag: bool = True
@@ -126,7 +134,8 @@ def plan(
 
     Raises:
         InputError: an input that is not there or holds nothing, an output that would overwrite an
-            input, two inputs for one output, or a file where `out` should be.
+            input or a file that no run has made, two inputs for one output, or a file where `out`
+            should be.
         ConfigError: a suffix, codec or container that cannot be; one clip without the extra
             `video`.
     """
@@ -148,6 +157,8 @@ def plan(
             found, out, wanted, alone=len(inputs) == 1 and Path(inputs[0]).is_file()
         )
     _refuse_overwriting(made)
+    if made.folder is not None and made.folder.exists() and not wanted.overwrite:
+        _refuse_replacing(made, made.folder)
     for job in made.clips:
         if not animations.is_kept(job.source, job.output):
             wanted.clip_quality.check_container(job.output)
@@ -159,13 +170,22 @@ def plan(
 
 
 def names_file(inputs: Sequence[str], out: Path) -> bool:
-    """Tell whether an output is a file, not a folder. Raises InputError for several inputs."""
+    """Tell whether an output is a file, not a folder.
+
+    Raises:
+        InputError: several inputs for it, or of a kind that is read and not written.
+    """
     suffix = out.suffix.lower()
     first = Path(inputs[0])
     if out.is_dir() or not suffix:
         return False
     kind = "photograph" if suffix in images.WRITTEN_SUFFIXES else None
     kind = "clip" if suffix in CLIP_SUFFIXES else kind
+    if kind is None and suffix in images.SUFFIXES and not searching.is_clip(first):
+        raise InputError(
+            f"{out} cannot be written, {suffix} is only read: choose "
+            f"{' '.join(sorted(images.WRITTEN_SUFFIXES))}, or a folder"
+        )
     alone = len(inputs) == 1 and first.is_file()
     if alone and (kind or searching.is_clip(first)):
         return True
@@ -256,7 +276,7 @@ def _refuse_overwriting(made: Plan) -> None:
         for job in jobs:
             source = place_of(str(job.source))
             once.setdefault((str(job.output), source), job)
-            for path in filter(None, (job.output, job.converted, job.kept)):
+            for path in job.files:
                 owner, place = owners.setdefault(str(path), (job, source))
                 if place != source:
                     raise InputError(
@@ -272,6 +292,22 @@ def _refuse_overwriting(made: Plan) -> None:
                 f"{path} is an input and would be overwritten; choose another folder, or a "
                 "--suffix for the names"
             )
+
+
+def _refuse_replacing(made: Plan, out: Path) -> None:
+    """Raise InputError where a file lies in the way that no run has made."""
+    ours = manifest.made_in(out)
+    strange = {
+        path: None
+        for job in (*made.photographs, *made.clips)
+        for path in job.files
+        if str(path) not in ours and path.exists() and not path.samefile(job.source)
+    }
+    if strange:
+        raise InputError(
+            f"{listed([str(path) for path in strange])}: there already, and not made by blur2blur; "
+            "choose another folder, or --overwrite replaces what is there"
+        )
 
 
 def _places() -> Callable[[str], str]:

@@ -89,7 +89,7 @@ def _jobs(options: Options, out: Path) -> "list[Job]":
             f"no folder {photographs}; --phase {options.text('phase')} converts its photographs"
         )
     placing.refuse_inside(out, photographs)
-    wanted = planning.Wanted(results=True)
+    wanted = planning.Wanted(results=True, overwrite=True)
     jobs = planning.plan([str(photographs)], out / "images", wanted).photographs
     jobs = jobs[max(0, options.whole("delta")) :]
     for name in ("num_test", "max_dataset_size"):

@@ -21,7 +21,7 @@ from blur2blur.inference.backends import exported
 from blur2blur.inference.backends.exported import INPUT_NAME, OUTPUTS, ExportedHeader
 from blur2blur.inference.exporting.chain import Chain
 from blur2blur.networks import ImageNetwork, SizeRule, pad_to_rule
-from blur2blur.weights import loading, tracing, zoo
+from blur2blur.weights import loading, tracing, verdict, zoo
 from blur2blur.weights.headers import HEADER_KEY, is_ours, read_header
 from blur2blur.weights.quiet_openvino import load_openvino
 
@@ -291,6 +291,13 @@ def _role(name_or_path: str) -> str:
     if name_or_path in zoo.ENTRIES:
         return zoo.ENTRIES[name_or_path].role
     path = Path(name_or_path)
+    if path.is_dir():
+        kept = verdict.winner(path)
+        if kept == zoo.NONE:
+            raise ConfigError(
+                f"{path}: none is better than its converter, so there is none to write"
+            )
+        return _role(kept)
     return read_header(path).role if is_ours(path) else "deblurrer"
 
 

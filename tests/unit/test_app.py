@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from blur2blur.app import cameras, deblurring, sessions, shortcut, words
+from blur2blur.app import cameras, deblur_tab, deblurring, sessions, shortcut, words
 from blur2blur.app.cameras import Cameras, Sorting
 from blur2blur.app.limits import Gate, Limits
 from blur2blur.app.sessions import Sessions, shown_name
@@ -77,6 +77,13 @@ def test_a_visitor_whose_photographs_are_computed_is_no_unused_one(tmp_path: Pat
     room.of("another")
     assert not session.ended
     assert session.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "hf:owner/name", "runs/mine", "known-blur", ""])
+def test_only_the_pages_own_cameras_are_taken(name: str, room: Room):
+    with pytest.raises(InputError, match="no camera of that name"):
+        deblur_tab.offered(room, name)
+    assert deblur_tab.offered(room, zoo.NONE) == zoo.NONE
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "<img src=x>.png", "a\x00b.jpg", ".htaccess"])

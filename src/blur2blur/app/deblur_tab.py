@@ -102,6 +102,8 @@ def build(room: Room) -> gr.Dropdown:
     ) -> Iterator[Updates]:
         if not uploads:
             raise gr.Error(words.NOTHING_DROPPED, print_exception=False)
+        with explained():
+            converter = offered(room, converter)
         session, found, note = room.session(request), list[Result](), ""
 
         def tell(part: float, what: str) -> None:
@@ -240,21 +242,24 @@ def _build_api(room: Room) -> None:
     converter = gr.Textbox(zoo.NONE, visible=False)
     strength = gr.Number(1.0, minimum=0, maximum=1, visible=False)
 
-    def deblur(upload: str, name: str, share: float, request: gr.Request) -> Any:  # noqa: ANN401
+    def deblur(upload: str | None, name: str, share: float | None, request: gr.Request) -> Any:  # noqa: ANN401
         session = room.session(request)
         with explained():
+            if not upload:
+                raise InputError(words.NOTHING_DROPPED)
             try:
                 (result,) = deblurring.deblur(
                     session,
                     [upload],
-                    converter=name,
+                    converter=offered(room, name),
                     tell=lambda part, what: None,
                 )
             except Stopped as error:
                 raise InputError(words.ENDED) from error
             if result.output is None:
                 raise InputError(result.problem)
-            return deblurring.file_of(session, result, strength=share), result.name
+            whole = 1.0 if share is None else share
+            return deblurring.file_of(session, result, strength=whole), result.name
 
     gr.Button(visible=False).click(
         deblur,
@@ -270,6 +275,18 @@ def camera_choices(room: Room) -> list[tuple[str, str]]:
     """Return the converters to choose from: what is shown, and the name."""
     taught = [(name, name) for name in room.cameras.names()]
     return [(words.ANY_CAMERA, zoo.NONE), *taught]
+
+
+def offered(room: Room, converter: str) -> str:
+    """Return a converter's name if it may be chosen here; a path of this machine may not.
+
+    Raises:
+        InputError: it may not.
+    """
+    shipped = [name for name, entry in zoo.ENTRIES.items() if entry.role == "converter"]
+    if converter not in (zoo.NONE, *shipped, *room.cameras.names()):
+        raise InputError(words.NO_CAMERA)
+    return converter
 
 
 def _told(found: Sequence[Result]) -> str:

@@ -41,6 +41,7 @@ SCALES = (
 )
 EVERYTHING = "Deblur photographs that are sharp already, too (`--all`)"
 NOTHING_DROPPED = "Drop a photograph first."
+NO_CAMERA = "There is no camera of that name here; choose one of the list, or none."
 CLIP = "The clip, deblurred"
 
 TAB_CAMERA = "My camera"

@@ -26,7 +26,7 @@ from blur2blur.inference.exporting import write
 from blur2blur.inference.exporting.chain import Chain
 from blur2blur.networks import ImageNetwork
 from blur2blur.tiling import Pixels, SizeRule
-from blur2blur.weights import checkpoints, headers, zoo
+from blur2blur.weights import checkpoints, headers, verdict, zoo
 from blur2blur.weights import openvino as openvino_runtime
 from blur2blur.weights.quiet_openvino import load_openvino
 
@@ -430,3 +430,19 @@ def test_what_the_frontend_cannot_convert_goes_through_onnx(
     monkeypatch.setattr(openvino.frontend.FrontEnd, "convert", fail)
     write.write_openvino(Chain([_resnet()]).eval(), tmp_path / "x.xml")
     assert exported.load(tmp_path / "x.xml").header.outputs == ("deblurred",)
+
+
+@pytest.mark.parametrize(("kept", "role"), [("generic", "converter"), ("none", None)])
+def test_of_a_run_what_is_kept_is_written(tmp_path: Path, kept: str, role: str | None):
+    scores = {
+        f"{whose}_{score}": 1.0
+        for whose in ("shipped", "own")
+        for score in ("psnr_db", "distance", "blur_px")
+    }
+    told = verdict.Verdict(shipped=kept, photographs=3, held_out=True, kept=kept, **scores)
+    verdict.write(tmp_path, told)
+    if role:
+        assert write._role(str(tmp_path)) == role
+    else:
+        with pytest.raises(ConfigError, match="none is better than its converter"):
+            write.export(str(tmp_path), tmp_path / "x.onnx")

@@ -55,7 +55,7 @@ def test_what_ships_is_used_where_a_camera_did_not_gain(tmp_path):
     told = verdict.read(run)
     assert told is not None
     assert not told.helped
-    assert "shipped is better" in told.sentences(run)[-1]
+    assert "shipped is kept" in told.sentences(run)[-1]
 
 
 def test_a_run_that_did_not_gain_over_no_converter_stands_for_none(tmp_path, other_deblurrer):
@@ -130,6 +130,24 @@ def test_empty_and_damaged_run_folders_are_refused(tmp_path):
     (run / verdict.VERDICT).write_text("{")
     with pytest.raises(CheckpointError, match="damaged"):
         zoo.resolve(str(run), role="converter")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "own camera is better and kept"),
+        ({"own_psnr_db": 25.04}, "shipped is kept: own camera gains less than 0.05 dB"),
+        ({"own_distance": 0.45}, "shipped is kept: own camera blurs otherwise"),
+        ({"own_blur_px": 3.2}, "shipped is kept: own camera leaves more blur"),
+    ],
+)
+def test_it_is_told_why(changes, told, tmp_path):
+    found = Verdict(
+        shipped="generic", shipped_psnr_db=25.0, own_psnr_db=25.1, photographs=9, held_out=True,
+        shipped_distance=0.4, own_distance=0.4, shipped_blur_px=3.0, own_blur_px=3.0,
+        kept="generic" if changes else LAST,
+    ).model_copy(update=changes)  # fmt: skip
+    assert found.sentences(tmp_path)[-1].startswith(told)
 
 
 def test_a_run_that_goes_on_has_no_verdict_yet(tmp_path):

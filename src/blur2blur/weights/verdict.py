@@ -13,6 +13,11 @@ BEST = "best.safetensors"
 LAST = "last.safetensors"
 
 
+_LEAST_GAIN_DB = 0.05
+_WORSE, _LONGER = 1.1, 1.05
+"""Above so much of the distance, or the blur, that the shipped one leaves, the own has harmed."""
+
+
 class Verdict(Settings):
     """A camera's own converter compared with the one it began from."""
 
@@ -39,10 +44,23 @@ class Verdict(Settings):
         """Whether the camera's own converter won."""
         return self.kept != self.shipped
 
+    @property
+    def objection(self) -> str:
+        """What speaks against the camera's own converter; empty where nothing does."""
+        if self.own_psnr_db < self.shipped_psnr_db + _LEAST_GAIN_DB:
+            return f"own camera gains less than {_LEAST_GAIN_DB} dB"
+        if self.own_distance > _WORSE * self.shipped_distance:
+            return "own camera blurs otherwise than your sharp photographs"
+        if self.own_blur_px > _LONGER * self.shipped_blur_px:
+            return "own camera leaves more blur"
+        return ""
+
     def sentences(self, run: Path) -> list[str]:
         """Return what the command tells, the next command last."""
         of = "held out" if self.held_out else "of the training: there are none in testA"
-        winner = "own camera is better and kept" if self.helped else "shipped is better and kept"
+        winner = "own camera is better and kept"
+        if not self.helped:
+            winner = f"shipped is kept: {self.objection or 'it is better'}"
         return [
             f"shipped {self.shipped_psnr_db:.2f} dB, own camera {self.own_psnr_db:.2f} dB on "
             "simulated pairs of your camera",

@@ -97,3 +97,12 @@ def test_swapped_folders_are_hinted_at(tmp_path: Path):
     report = report_of(tmp_path)
     assert report.problems == ()
     assert any("swapped" in hint for hint in report.hints)
+
+
+def test_a_file_in_both_folders_is_told(tmp_path: Path):
+    good_data(tmp_path)
+    first = sorted((tmp_path / "trainA").iterdir())[0]
+    shutil.copy(first, tmp_path / "trainB/again.png")
+    (problem,) = report_of(tmp_path).problems
+    assert problem.startswith("trainA and trainB: 1 files are in both")
+    assert problem.endswith(f"trainA/{first.name}")

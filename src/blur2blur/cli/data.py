@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from blur2blur.data.folders.measure import Unreadable
     from blur2blur.data.folders.split import Plan
 
+_TOLD_IN_PERCENT = 30
+"""Photographs; of fewer the shares of two kinds are guesses."""
 _SHARPNESS = "sharpness in per cent: part of an edge that one pixel spans"
 
 app = typer.Typer(
@@ -34,7 +36,7 @@ def check(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder with trainA, trainB... (docs/data.md).")
     ],
-    crop: Annotated[int, typer.Option(min=1, help="The crop that training will cut, px.")] = 256,
+    crop: Annotated[int, typer.Option(min=1, help="The crop that training will cut, px.")] = 128,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Explain what a data folder holds, and whether it is fit for training.
@@ -150,7 +152,9 @@ def _print_report(report: "Report") -> None:
     for problem in report.problems:
         console.print(f"[red]problem:[/] {escape(showing.printable(problem))}")
     if not report.problems:
-        console.print(f"[green]fit for training[/] with crops of {report.crop_px} px")
+        both = {"trainA", "trainB"} <= {folder.name for folder in report.folders}
+        what = "a converter" if both else "a deblurrer"
+        console.print(f"[green]fit for training {what}[/] with crops of {report.crop_px} px")
     unreadable = [file for folder in report.folders for file in folder.unreadable]
     read = sum(folder.files for folder in report.folders) - len(unreadable)
     typer.echo(f"done: {read} photographs read")
@@ -186,12 +190,16 @@ def _print_plan(plan: "Plan") -> None:
         console.print(line, highlight=False)
     if plan.kinds:
         between = sum(not file.sure for file in plan.files)
+        sure = (
+            f"If these are the kinds, {_percent(plan.expected_purity('trainA'))} of trainA is "
+            f"blurry and {_percent(plan.expected_purity('trainB'))} of trainB sharp"
+            if len(plan.files) >= _TOLD_IN_PERCENT
+            else f"{len(plan.files)} photographs are few to tell that by"
+        )
         console.print(
             f"blurry photographs lie around {plan.kinds.blurry:.0f} %, sharp ones around "
-            f"{plan.kinds.sharp:.0f} %, {between} of {len(plan.files)} between. If these are the "
-            f"kinds, {_percent(plan.expected_purity('trainA'))} of trainA is blurry and "
-            f"{_percent(plan.expected_purity('trainB'))} of trainB sharp; look through both, as a "
-            "scene that is soft by itself passes for blurry",
+            f"{plan.kinds.sharp:.0f} %, {between} of {len(plan.files)} between. {sure}; look "
+            "through both, as a scene that is soft by itself passes for blurry",
             highlight=False,
         )
     if plan.cut_moments:

@@ -1,5 +1,6 @@
 """Is a data folder fit for training? Every file is decoded, so a fault shows here, not later."""
 
+import filecmp
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def check(layout: Layout, crop_px: int, advance: Callable[[], object]) -> Report
         if layout.files(pairing.first_name) and layout.files(pairing.second_name)
     )
     problems = [line for folder in folders for line in _folder_problems(folder, crop_px)]
-    problems += _lacking(layout)
+    problems += [*_lacking(layout), *_on_both_sides(layout)]
     for pairing in pairings:
         problems += [*pairing.problems(), *_size_problems(pairing, sizes)]
     return Report(
@@ -128,6 +129,25 @@ def _lacking(layout: Layout) -> list[str]:
             "trainC (blurry) and trainD (sharp)"
         )
     return lines
+
+
+def _on_both_sides(layout: Layout) -> list[str]:
+    """Tell of files that are in trainA and in trainB: their blur would be called sharp."""
+    sharp: dict[int, list[Path]] = {}
+    for path in layout.unknown_sharp:
+        sharp.setdefault(path.stat().st_size, []).append(path)
+    twice = [
+        path
+        for path in layout.unknown_blurry
+        if any(
+            filecmp.cmp(path, other, shallow=False) for other in sharp.get(path.stat().st_size, ())
+        )
+    ]
+    if not twice:
+        return []
+    return [
+        f"trainA and trainB: {len(twice)} files are in both, each belongs into one: {named(twice)}"
+    ]
 
 
 def _size_problems(pairing: Pairing, sizes: Mapping[Path, tuple[int, int]]) -> list[str]:

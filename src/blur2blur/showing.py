@@ -103,11 +103,15 @@ def progress_bars(*lasting: str) -> "Generator[Callable[[str, int, int | None], 
     tell = lines_now_and_then()
     with nested_progress() as bars:
         tasks = {stage: bars.add_task(stage, total=None, visible=False) for stage in lasting}
+        counted = dict[str, str]()
         current, shown = bars.add_task("", total=None, visible=False), ""
 
         def on_progress(what: str, done: int, total: int | None) -> None:
             nonlocal shown
-            tell(f"{printable(what)}: {done}" + (f" of {total}" if total else ""))
+            count = f"{printable(what)}: {done}" + (f" of {total}" if total else "")
+            if what in tasks:
+                counted[what] = count
+            tell(", ".join(counted.values() if what in tasks else [*counted.values(), count]))
             if what in tasks:
                 bars.update(tasks[what], completed=done, total=total, visible=total != 1)
                 return

@@ -9,7 +9,7 @@ import skimage.data
 from PIL import Image
 
 import blur2blur
-from blur2blur import Pipeline, api
+from blur2blur import Pipeline, api, showing
 from blur2blur.errors import ConfigError
 from blur2blur.weights import zoo
 from conftest import SMALL_CAMERA
@@ -90,3 +90,15 @@ def test_pairs_are_simulated_and_what_is_no_photograph_is_told(photographs: Path
 def test_a_task_that_there_is_not_is_one_line(tmp_path: Path):
     with pytest.raises(ConfigError, match="no training 'convertor'; did you mean 'converter'"):
         blur2blur.train("convertor", tmp_path, tmp_path / "run")
+
+
+def test_without_a_terminal_lines_tell_how_many_are_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(showing, "LINE_EVERY_S", 0)
+    with blur2blur.progress_bars("photographs") as on_progress:
+        on_progress("photographs", 3, 15)
+        on_progress("a.jpg", 1, 4)
+    assert capsys.readouterr().err.splitlines() == [
+        "photographs: 3 of 15", "photographs: 3 of 15, a.jpg: 1 of 4"
+    ]  # fmt: skip

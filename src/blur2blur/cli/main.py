@@ -10,6 +10,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn, cast
 
@@ -37,7 +38,8 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            typer.echo("stopped", err=True)
+            if not _asked_to_end:  # else `guard` does
+                typer.echo("stopped", err=True)
             raise typer.Exit(130) from error
 
 
@@ -105,7 +107,7 @@ def guard(command: Callable[[], int | None]) -> None:
     """Run a command, and exit with the code that it returns, if any.
 
     A user's mistake, or a path the system refuses, becomes a line and exit 2; Ctrl-C a line and
-    exit 130; SIGTERM one and 143.
+    exit 130; SIGTERM, or a terminal that is closed, one and 143.
     """
     _prepare_process()
     try:
@@ -126,6 +128,9 @@ def guard(command: Callable[[], int | None]) -> None:
 
 def _prepare_process() -> None:
     signal.signal(signal.SIGTERM, _terminate)
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup is not None and signal.getsignal(hangup) is signal.SIG_DFL:  # not under nohup
+        signal.signal(hangup, lambda _number, _frame: signal.raise_signal(signal.SIGTERM))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored: in the background
         signal.signal(signal.SIGINT, _interrupt)
     _name_user()
@@ -203,7 +208,8 @@ def _terminate(_number: int, _frame: object) -> NoReturn:
     """End as an exception does: what is half written goes, what is finished stays."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _asked_to_end.append(143)
-    os.write(2, b"terminated\n")  # the streams may be in the middle of a line
+    with suppress(OSError):  # the terminal may be gone
+        os.write(2, b"terminated\n")  # the streams may be in the middle of a line
     sys.exit(143)
 
 

@@ -44,8 +44,8 @@ class Job:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All that may be made of it."""
-        return tuple(filter(None, (self.output, self.converted, self.kept)))
+        """All that may be made of it, each once."""
+        return tuple(dict.fromkeys(filter(None, (self.output, self.converted, self.kept))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,7 +183,7 @@ def names_file(inputs: Sequence[str], out: Path) -> bool:
     kind = "clip" if suffix in CLIP_SUFFIXES else kind
     if kind is None and suffix in images.SUFFIXES and not searching.is_clip(first):
         raise InputError(
-            f"{out} cannot be written, {suffix} is only read: choose "
+            f"{out} cannot be written: no photograph is stored as {suffix}; choose "
             f"{' '.join(sorted(images.WRITTEN_SUFFIXES))}, or a folder"
         )
     alone = len(inputs) == 1 and first.is_file()

@@ -234,5 +234,5 @@ def test_what_no_run_has_made_is_not_replaced(tmp_path: Path) -> None:
 
 def test_a_kind_that_is_only_read_names_no_folder(tmp_path: Path) -> None:
     make(tmp_path, a_jpg="jpeg")
-    with pytest.raises(InputError, match=r"x\.dng cannot be written: no photograph is stored as \.dng"):
+    with pytest.raises(InputError, match=r"no photograph is stored as \.dng"):
         planning.plan([str(tmp_path / "a.jpg")], tmp_path / "x.dng")
